@@ -1,0 +1,325 @@
+//! What a handler can know about the call it serves.
+
+use std::{
+    fmt,
+    future::Future,
+    path::PathBuf,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{self, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use core::net::SocketAddr;
+
+use parking_lot::Mutex;
+
+use crate::metadata::Metadata;
+
+/// A call seen from its handler: deadline, cancellation, peer, metadata, identity.
+///
+/// A method asks for it with a first parameter `cx: &Context`; methods that do not, pay nothing.
+/// Cloning is cheap, and a clone may outlive the call.
+#[derive(Clone)]
+pub struct Context {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    call: CallId,
+    peer: Arc<Peer>,
+    deadline: Option<Instant>,
+    now: fn() -> Instant,
+    metadata: Metadata,
+    /// What goes back with the reply; locked for single inserts only.
+    reply_metadata: Mutex<Metadata>,
+    cancellation: Cancellation,
+}
+
+impl Context {
+    /// A context for a call of `peer`; `now` reads the driver's clock.
+    pub fn new(
+        call: CallId,
+        peer: Arc<Peer>,
+        deadline: Option<Instant>,
+        metadata: Metadata,
+        cancellation: Cancellation,
+        now: fn() -> Instant,
+    ) -> Self {
+        let reply_metadata = Mutex::new(Metadata::new());
+        let inner = Inner { call, peer, deadline, now, metadata, reply_metadata, cancellation };
+        Context { inner: Arc::new(inner) }
+    }
+
+    /// The call's identity within this server process.
+    pub fn call_id(&self) -> CallId {
+        self.inner.call
+    }
+
+    /// Who calls.
+    pub fn peer(&self) -> &Peer {
+        &self.inner.peer
+    }
+
+    /// When the caller stops waiting, by this machine's clock; `None` if it never does.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.inner.deadline
+    }
+
+    /// How long the caller will still wait: zero once the deadline has passed, `None` without one.
+    pub fn time_left(&self) -> Option<Duration> {
+        self.inner.deadline.map(|deadline| deadline.saturating_duration_since((self.inner.now)()))
+    }
+
+    /// Metadata that came with the call.
+    pub fn metadata(&self) -> &Metadata {
+        &self.inner.metadata
+    }
+
+    /// Sends a metadata entry back with the reply; an entry of the same key is replaced.
+    ///
+    /// Metadata over its limits (64 entries, 16 KiB) turns the reply into a fault that says so.
+    pub fn set_reply_metadata(&self, key: impl Into<String>, value: impl AsRef<[u8]>) {
+        self.inner.reply_metadata.lock().insert(key, value);
+    }
+
+    /// Takes what [`set_reply_metadata`](Self::set_reply_metadata) has gathered; the driver's side.
+    pub fn take_reply_metadata(&self) -> Metadata {
+        std::mem::take(&mut self.inner.reply_metadata.lock())
+    }
+
+    /// Whether nobody waits for the reply any more: the caller dropped the call, its connection
+    /// ended, or its deadline has passed.
+    ///
+    /// A synchronous handler that works long should look now and then.
+    pub fn is_cancelled(&self) -> bool {
+        self.inner.cancellation.is_cancelled() || self.time_left() == Some(Duration::ZERO)
+    }
+
+    /// Waits until the caller drops the call or its connection ends.
+    ///
+    /// An `async` handler is dropped at its next `.await` then and does not need this, unless its
+    /// method is marked `no_cancel`.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is lost when the future is dropped.
+    pub fn cancelled(&self) -> Cancelled<'_> {
+        self.inner.cancellation.cancelled()
+    }
+
+    /// The token behind [`cancelled`](Self::cancelled), to hand to other tasks.
+    pub fn cancellation(&self) -> &Cancellation {
+        &self.inner.cancellation
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("call", &self.inner.call)
+            .field("peer", &self.inner.peer)
+            .field("deadline", &self.inner.deadline)
+            .field("metadata", &self.inner.metadata)
+            .field("cancelled", &self.inner.cancellation.is_cancelled())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A call's identity within one server process: the connection's number and the call's on it.
+///
+/// Displays as `connection-sequence`, for logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId {
+    /// Connections are numbered as they are accepted, from 1.
+    pub connection: u64,
+    /// The sequence number the client gave the call.
+    pub seq: u64,
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.connection, self.seq)
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Peer {
+    /// A TCP peer at this address.
+    Tcp(SocketAddr),
+    /// A peer on a Unix socket; its path, if it has bound one.
+    Unix(Option<PathBuf>),
+    /// A stream that was handed over already connected.
+    Stream,
+}
+
+impl Peer {
+    /// The address of a TCP peer.
+    pub fn addr(&self) -> Option<SocketAddr> {
+        match self {
+            Peer::Tcp(addr) => Some(*addr),
+            Peer::Unix(_) | Peer::Stream => None,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Tcp(addr) => addr.fmt(f),
+            Peer::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
+            Peer::Unix(None) => f.write_str("unix"),
+            Peer::Stream => f.write_str("stream"),
+        }
+    }
+}
+
+/// Tells any number of listeners, once, that a call is not wanted any more.
+#[derive(Clone, Default)]
+pub struct Cancellation {
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    cancelled: AtomicBool,
+    /// Who waits. Empty for ever once `cancelled` is set, which happens under this lock.
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    next: u64,
+    wakers: Vec<(u64, Waker)>,
+}
+
+impl Cancellation {
+    /// A token that nobody has cancelled yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancels, and wakes every listener. Calls after the first do nothing.
+    pub fn cancel(&self) {
+        let woken = {
+            let mut waiting = self.state.waiting.lock();
+            self.state.cancelled.store(true, Ordering::Release);
+            std::mem::take(&mut waiting.wakers)
+        };
+        for (_, waker) in woken {
+            waker.wake();
+        }
+    }
+
+    /// Whether [`cancel`](Self::cancel) has been called.
+    pub fn is_cancelled(&self) -> bool {
+        self.state.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Waits for [`cancel`](Self::cancel).
+    pub fn cancelled(&self) -> Cancelled<'_> {
+        Cancelled { cancellation: self, key: None }
+    }
+}
+
+impl fmt::Debug for Cancellation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cancellation").field("cancelled", &self.is_cancelled()).finish()
+    }
+}
+
+/// The future of [`Cancellation::cancelled`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Cancelled<'a> {
+    cancellation: &'a Cancellation,
+    key: Option<u64>,
+}
+
+impl Future for Cancelled<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        let state = &self.cancellation.state;
+        if state.cancelled.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        let mut waiting = state.waiting.lock();
+        // Again, now that nobody can cancel in between: whoever cancels takes this lock.
+        if state.cancelled.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        if let Some(key) = self.key
+            && let Some((_, waker)) = waiting.wakers.iter_mut().find(|(k, _)| *k == key)
+        {
+            waker.clone_from(cx.waker());
+            return Poll::Pending;
+        }
+        let key = waiting.next;
+        waiting.next += 1;
+        waiting.wakers.push((key, cx.waker().clone()));
+        drop(waiting);
+        self.key = Some(key);
+        Poll::Pending
+    }
+}
+
+impl Drop for Cancelled<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.cancellation.state.waiting.lock().wakers.retain(|(k, _)| *k != key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::atomic::AtomicUsize,
+        task::{Context as TaskContext, Wake},
+    };
+
+    use super::*;
+
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn cancelling_wakes_every_listener_once() {
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(count.clone());
+        let mut cx = TaskContext::from_waker(&waker);
+        let token = Cancellation::new();
+        let (mut a, mut b) = (pin!(token.cancelled()), pin!(token.cancelled()));
+        assert!(a.as_mut().poll(&mut cx).is_pending());
+        assert!(a.as_mut().poll(&mut cx).is_pending(), "polled twice, registered once");
+        assert!(b.as_mut().poll(&mut cx).is_pending());
+        token.cancel();
+        token.cancel();
+        assert_eq!(count.0.load(Ordering::SeqCst), 2);
+        assert!(a.as_mut().poll(&mut cx).is_ready());
+        assert!(b.as_mut().poll(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn a_dropped_listener_leaves_nothing_behind() {
+        let token = Cancellation::new();
+        {
+            let mut listener = pin!(token.cancelled());
+            let mut cx = TaskContext::from_waker(Waker::noop());
+            assert!(listener.as_mut().poll(&mut cx).is_pending());
+            assert_eq!(token.state.waiting.lock().wakers.len(), 1);
+        }
+        assert!(token.state.waiting.lock().wakers.is_empty());
+    }
+}

@@ -1,0 +1,235 @@
+//! What can go wrong with a call, and who is to blame.
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use crate::{
+    codec::{DecodeError, EncodeError},
+    fault::{Fault, FaultCode},
+    wire::{GoAwayCode, NotNetrpc, Unacceptable, WireError},
+};
+
+/// Why a call has no reply.
+///
+/// The variants say who is to blame; [`may_have_run`](Self::may_have_run) answers the question a
+/// caller really has. `Display` prints one level, [`source`](std::error::Error::source) the next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The method ran and returned this error.
+    #[error("{0}")]
+    Method(Fault),
+
+    /// The method panicked; the server goes on.
+    #[error("the method panicked: {0}")]
+    Panicked(String),
+
+    /// The server refused the call before running it.
+    #[error("{message}")]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// The server's text; the same as Go's where Go has one.
+        message: String,
+    },
+
+    /// The method ran, but the server could not send its reply: it cannot be encoded, or is longer
+    /// than one of the two sides allows.
+    #[error("the reply was lost: {0}")]
+    ReplyLost(String),
+
+    /// The arguments cannot be encoded; nothing was sent.
+    #[error("the arguments cannot be encoded")]
+    Encode(#[source] EncodeError),
+
+    /// The call does not fit into a request; nothing was sent.
+    #[error("the call does not fit into a request: {0}")]
+    TooLarge(String),
+
+    /// The method ran and replied, but the reply is not of the type asked for.
+    #[error("the reply is of another type than asked for")]
+    Decode(#[source] DecodeError),
+
+    /// The call's deadline passed first.
+    #[error("the deadline passed before the reply came")]
+    Deadline {
+        /// Whether the request had left for the server.
+        may_have_run: bool,
+    },
+
+    /// The server gave the call up while it ran.
+    #[error("the server cancelled the call: {0}")]
+    Cancelled(String),
+
+    /// Too much is waiting to be sent on this connection; nothing was sent.
+    #[error("{queued} bytes already wait to be sent on this connection, its limit is {limit}")]
+    QueueFull {
+        /// Bytes that wait.
+        queued: usize,
+        /// The connection's limit in bytes.
+        limit: usize,
+    },
+
+    /// The connection ended before the reply came, or before the call was made.
+    #[error("connection is shut down")]
+    Shutdown {
+        /// Whether the whole request had left for the server.
+        may_have_run: bool,
+        /// What ended the connection.
+        #[source]
+        cause: Arc<Disconnected>,
+    },
+
+    /// No connection could be made.
+    #[error("cannot connect to {addr}")]
+    Connect {
+        /// Where to.
+        addr: String,
+        /// The operating system's answer.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+impl Error {
+    /// Whether the method may have run, wholly or in part: `false` is a promise, `true` an admission.
+    pub fn may_have_run(&self) -> bool {
+        match self {
+            Error::Method(_)
+            | Error::Panicked(_)
+            | Error::ReplyLost(_)
+            | Error::Decode(_)
+            | Error::Cancelled(_) => true,
+            Error::Refused { .. }
+            | Error::Encode(_)
+            | Error::TooLarge(_)
+            | Error::QueueFull { .. }
+            | Error::Connect { .. } => false,
+            Error::Deadline { may_have_run } | Error::Shutdown { may_have_run, .. } => {
+                *may_have_run
+            }
+        }
+    }
+
+    /// The fault a method returned, with its detail; `None` if the error is of another kind.
+    pub fn fault(&self) -> Option<&Fault> {
+        match self {
+            Error::Method(fault) => Some(fault),
+            _ => None,
+        }
+    }
+
+    /// A server's fault as its caller sees it.
+    pub fn from_fault(fault: Fault) -> Self {
+        let refused =
+            |refusal, fault: Fault| Error::Refused { refusal, message: fault.message().to_owned() };
+        match fault.code() {
+            FaultCode::Method => Error::Method(fault),
+            FaultCode::Panicked => Error::Panicked(fault.message().to_owned()),
+            FaultCode::IllFormed => refused(Refusal::IllFormed, fault),
+            FaultCode::UnknownService => refused(Refusal::UnknownService, fault),
+            FaultCode::UnknownMethod => refused(Refusal::UnknownMethod, fault),
+            FaultCode::BadArguments => refused(Refusal::BadArguments, fault),
+            FaultCode::Overloaded => refused(Refusal::Overloaded, fault),
+            FaultCode::ShuttingDown => refused(Refusal::ShuttingDown, fault),
+            FaultCode::Unsupported => refused(Refusal::Unsupported, fault),
+            FaultCode::RequestTooLarge => refused(Refusal::TooLarge, fault),
+            FaultCode::Expired => Error::Deadline { may_have_run: false },
+            FaultCode::DeadlineExceeded => Error::Deadline { may_have_run: true },
+            FaultCode::BadReply | FaultCode::ReplyTooLarge => {
+                Error::ReplyLost(fault.message().to_owned())
+            }
+            FaultCode::Cancelled => Error::Cancelled(fault.message().to_owned()),
+            // A server newer than this client: all that is known is its text.
+            FaultCode::Other(_) => Error::Method(fault),
+        }
+    }
+}
+
+/// Why a server refused a call; it has not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The name has no dot between service and method.
+    IllFormed,
+    /// There is no such service.
+    UnknownService,
+    /// The service has no such method.
+    UnknownMethod,
+    /// The arguments are not what the method takes.
+    BadArguments,
+    /// The request is longer than the server allows.
+    TooLarge,
+    /// The server has too much to do; another try later may succeed.
+    Overloaded,
+    /// The server is shutting down; another server may take the call.
+    ShuttingDown,
+    /// The request asks for something this server does not know.
+    Unsupported,
+}
+
+/// What ended a connection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Disconnected {
+    /// This side closed it.
+    #[error("this client closed the connection")]
+    Closed,
+    /// The peer closed it, in mid-call as Go says: `unexpected EOF`.
+    #[error("unexpected EOF: the peer closed the connection")]
+    Eof,
+    /// The operating system reported an error.
+    #[error("the connection failed")]
+    Io(#[from] io::Error),
+    /// The peer said that it closes the connection, and why.
+    #[error("the peer ended the connection: {message}")]
+    GoAway {
+        /// The reason as a number.
+        code: GoAwayCode,
+        /// The reason in words.
+        message: String,
+    },
+    /// The peer does not speak netrpc at all.
+    #[error(transparent)]
+    NotNetrpc(#[from] NotNetrpc),
+    /// The peer speaks another version of netrpc, or encodes bodies in another way.
+    #[error(transparent)]
+    Unacceptable(#[from] Unacceptable),
+    /// The peer broke the protocol, or bytes were corrupted on the way.
+    #[error("the peer broke the protocol")]
+    Protocol(#[from] WireError),
+    /// The peer did not begin to speak in time.
+    #[error("the peer sent no preface within {} s", .0.as_secs_f32())]
+    Handshake(Duration),
+    /// The peer did not read what was sent to it in time.
+    #[error("the peer has not read anything for {} s", .0.as_secs_f32())]
+    NotReading(Duration),
+    /// The task that drove the connection is gone, with its runtime.
+    #[error("the runtime that drove the connection has shut down")]
+    Runtime,
+}
+
+/// Prints an error with all its causes in one line: `connection is shut down: unexpected EOF: …`.
+///
+/// ```
+/// # use netrpc_core::error::{chain, Disconnected, Error};
+/// let error = Error::Shutdown { may_have_run: false, cause: Disconnected::Closed.into() };
+/// assert_eq!(
+///     chain(&error).to_string(),
+///     "connection is shut down: this client closed the connection"
+/// );
+/// ```
+pub fn chain<'a>(error: &'a (dyn std::error::Error + 'a)) -> impl fmt::Display + 'a {
+    struct Chain<'a>(&'a (dyn std::error::Error + 'a));
+    impl fmt::Display for Chain<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{}", self.0)?;
+            let mut next = self.0.source();
+            while let Some(cause) = next {
+                write!(f, ": {cause}")?;
+                next = cause.source();
+            }
+            Ok(())
+        }
+    }
+    Chain(error)
+}

@@ -1,0 +1,106 @@
+//! What a server answers instead of a reply.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::codec::{self, DecodeError};
+pub use crate::wire::FaultCode;
+
+/// An error that crosses the wire: a message for people and, if wanted, a typed detail for programs.
+///
+/// Any error that displays can be returned from a handler and arrives as its text. A `Fault`
+/// arrives whole, also from inside an [`anyhow::Error`].
+///
+/// ```
+/// use netrpc_core::Fault;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, PartialEq, Debug)]
+/// struct Overdrawn { balance: i64 }
+///
+/// let fault = Fault::new("account overdrawn").with_detail(&Overdrawn { balance: -7 });
+/// assert_eq!(fault.to_string(), "account overdrawn");
+/// assert_eq!(fault.detail::<Overdrawn>().unwrap(), Some(Overdrawn { balance: -7 }));
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Fault {
+    code: FaultCode,
+    message: String,
+    /// MessagePack, or empty.
+    detail: Bytes,
+}
+
+impl Fault {
+    /// A handler's error with this text.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self::with_code(FaultCode::Method, message)
+    }
+
+    /// A fault of another kind; the driver's way to refuse a call.
+    pub fn with_code(code: FaultCode, message: impl Into<String>) -> Self {
+        Fault { code, message: message.into(), detail: Bytes::new() }
+    }
+
+    /// A fault as it came off the wire.
+    pub fn from_wire(code: FaultCode, message: String, detail: Bytes) -> Self {
+        Fault { code, message, detail }
+    }
+
+    /// Adds a value that the caller can read back with [`detail`](Self::detail).
+    ///
+    /// A detail that cannot be encoded is left out, and the message says so: an error path must not
+    /// fail for want of its ornament.
+    #[must_use]
+    pub fn with_detail<T: Serialize + ?Sized>(mut self, detail: &T) -> Self {
+        let mut encoded = Vec::new();
+        match codec::encode(&mut encoded, detail) {
+            Ok(()) => self.detail = encoded.into(),
+            Err(_) => self.message.push_str(" (its detail could not be encoded)"),
+        }
+        self
+    }
+
+    /// The text, as the handler's error displayed it.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What kind of fault this is.
+    pub fn code(&self) -> FaultCode {
+        self.code
+    }
+
+    /// The typed detail; `None` if there is none.
+    ///
+    /// # Errors
+    /// If there is a detail that is not a `T`.
+    pub fn detail<T: DeserializeOwned>(&self) -> Result<Option<T>, DecodeError> {
+        if self.detail.is_empty() { Ok(None) } else { codec::decode(&self.detail).map(Some) }
+    }
+
+    /// The detail as it crosses the wire: MessagePack, or empty.
+    pub fn detail_bytes(&self) -> &[u8] {
+        &self.detail
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Fault");
+        debug.field("code", &self.code).field("message", &self.message);
+        if !self.detail.is_empty() {
+            debug.field("detail", &self.detail);
+        }
+        debug.finish()
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -1,0 +1,33 @@
+//! The pure state machines of [netrpc](https://docs.rs/netrpc): no sockets, clocks, tasks or threads.
+//!
+//! Everything the protocol *means* is here and can be tested, fuzzed and replayed from recorded
+//! bytes without a socket; the `netrpc` crate drives it with tokio. Time is an argument of every
+//! machine, and so is whatever else would make two runs differ.
+//!
+//! | floor | module | what it owns |
+//! |---|---|---|
+//! | 1 | [`service`] | names → methods, and how a handler is called; futures, but no executor |
+//! | 0 | [`session`] | one connection's rules, on the server's side |
+//! | 0 | [`pending`] | the calls a client waits for |
+//! | 0 | [`wire`] | bytes ↔ frames |
+//! | 0 | [`codec`] | bodies ↔ serde types |
+//! | 0 | [`error`] | what can go wrong, and who is to blame |
+//!
+//! Use the `netrpc` crate, which re-exports what its users need; this one is for those who drive
+//! the protocol themselves.
+#![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod context;
+pub mod error;
+pub mod fault;
+pub mod metadata;
+pub mod pending;
+pub mod service;
+pub mod session;
+pub mod wire;
+
+pub use context::{CallId, Cancellation, Context, Peer};
+pub use error::{Error, Refusal};
+pub use fault::Fault;
+pub use metadata::Metadata;

@@ -1,0 +1,435 @@
+//! The calls a client waits for.
+//!
+//! A slab keyed by sequence number: the low half of a number is the slot, the high half counts how
+//! often the slot was used, so that a late reply never meets the slot's next call. "Closed" is a
+//! state of the table, so no call can begin after the end.
+//!
+//! Calling contract: [`begin`](Pending::begin) a call, tell the table where its request
+//! [`ends`](Pending::queued) in the byte stream, then either [`poll`](Pending::poll) it until it is
+//! ready or [`abandon`](Pending::abandon) it. What arrives goes to
+//! [`resolve`](Pending::resolve); the end of the connection to [`close`](Pending::close). Both hand
+//! out the wakers of those who wait, to be woken when the table's lock is released.
+
+use std::{sync::Arc, task::Waker};
+
+use crate::error::Disconnected;
+
+/// What a call ended with: `T` is what the peer answered.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// The peer's answer.
+    Answered(T),
+    /// The connection ended first.
+    Lost {
+        /// Whether the whole request had been handed to the operating system.
+        may_have_run: bool,
+        /// What ended the connection.
+        cause: Arc<Disconnected>,
+    },
+}
+
+/// What polling a call gave.
+#[derive(Debug)]
+pub enum Polled<T> {
+    /// It is over.
+    Ready(Outcome<T>),
+    /// It is not. The waker kept until now is handed out, because dropping one can run anything,
+    /// also code that wants the table's lock.
+    Pending {
+        /// The waker of an earlier poll.
+        replaced: Option<Waker>,
+    },
+}
+
+/// What giving a call up left behind.
+#[derive(Debug, Default)]
+pub struct Abandoned {
+    /// The peer's answer is still to come: it should be told that nobody waits for it.
+    pub tell_peer: bool,
+    /// The call's waker, to be dropped when the table's lock is released.
+    pub waker: Option<Waker>,
+}
+
+/// A request that has not been queued yet ends nowhere.
+const NOT_QUEUED: u64 = u64::MAX;
+
+/// The table of calls in flight on one connection.
+#[derive(Debug)]
+pub struct Pending<T> {
+    slots: Vec<Slot<T>>,
+    /// The first vacant slot; `slots.len()` if there is none.
+    vacant: usize,
+    in_flight: usize,
+    /// The generation of a new slot: past that of every slot that was given back.
+    fresh: u32,
+    /// Set once, at the end; no call begins from then on.
+    closed: Option<Arc<Disconnected>>,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    /// How often the slot was used: the high half of its current call's sequence number.
+    generation: u32,
+    state: State<T>,
+}
+
+#[derive(Debug)]
+enum State<T> {
+    /// Free; the next free slot.
+    Vacant(usize),
+    /// `end` is the offset just behind the request in the stream of all bytes sent.
+    Waiting { end: u64, waker: Option<Waker> },
+    /// Over, and its caller has not looked yet.
+    Ready(Outcome<T>),
+}
+
+/// Slots above which an empty table gives its memory back.
+const KEEP_SLOTS: usize = 64;
+
+impl<T> Pending<T> {
+    /// A table without calls.
+    pub fn new() -> Self {
+        Pending { slots: Vec::new(), vacant: 0, in_flight: 0, fresh: 0, closed: None }
+    }
+
+    /// Begins a call and gives its sequence number.
+    ///
+    /// # Errors
+    /// What ended the connection, if it has ended.
+    pub fn begin(&mut self) -> Result<u64, Arc<Disconnected>> {
+        if let Some(cause) = &self.closed {
+            return Err(cause.clone());
+        }
+        let index = self.vacant;
+        let waiting = State::Waiting { end: NOT_QUEUED, waker: None };
+        match self.slots.get_mut(index) {
+            Some(slot) => {
+                let State::Vacant(next) = std::mem::replace(&mut slot.state, waiting) else {
+                    unreachable!("the list of vacant slots holds vacant slots");
+                };
+                self.vacant = next;
+            }
+            None => {
+                self.slots.push(Slot { generation: self.fresh, state: waiting });
+                self.vacant = self.slots.len();
+            }
+        }
+        self.in_flight += 1;
+        Ok(seq(self.slots[index].generation, index))
+    }
+
+    /// Notes where the request of call `seq` ends in the stream of all bytes sent.
+    pub fn queued(&mut self, seq: u64, end_of_request: u64) {
+        if let Some(State::Waiting { end, .. }) = self.state(seq) {
+            *end = end_of_request;
+        }
+    }
+
+    /// The outcome of call `seq`, which leaves the table with it; else `waker` is kept.
+    ///
+    /// # Panics
+    /// If the call has left the table: a future was polled after it was ready.
+    pub fn poll(&mut self, seq: u64, waker: &Waker) -> Polled<T> {
+        match self.state(seq) {
+            Some(State::Ready(_)) => {}
+            Some(State::Waiting { waker: kept, .. }) => {
+                let same = kept.as_ref().is_some_and(|kept| kept.will_wake(waker));
+                let replaced = if same { None } else { kept.replace(waker.clone()) };
+                return Polled::Pending { replaced };
+            }
+            Some(State::Vacant(_)) | None => panic!("call polled after completion"),
+        }
+        match self.vacate(seq) {
+            State::Ready(outcome) => Polled::Ready(outcome),
+            State::Waiting { .. } | State::Vacant(_) => unreachable!("it was ready just now"),
+        }
+    }
+
+    /// Answers call `seq`; its waker is appended to `wakers`.
+    ///
+    /// `false` if nobody waits for it (any more): the answer is discarded.
+    pub fn resolve(&mut self, seq: u64, answer: T, wakers: &mut Vec<Waker>) -> bool {
+        match self.state(seq) {
+            Some(state @ State::Waiting { .. }) => {
+                let ready = State::Ready(Outcome::Answered(answer));
+                if let State::Waiting { waker: Some(waker), .. } = std::mem::replace(state, ready) {
+                    wakers.push(waker);
+                }
+                true
+            }
+            Some(State::Ready(_) | State::Vacant(_)) | None => false,
+        }
+    }
+
+    /// Gives call `seq` up; it leaves the table, and an answer that comes later is discarded.
+    pub fn abandon(&mut self, seq: u64) -> Abandoned {
+        match self.state(seq) {
+            Some(State::Waiting { end, .. }) => {
+                let tell_peer = *end != NOT_QUEUED;
+                match self.vacate(seq) {
+                    State::Waiting { waker, .. } => Abandoned { tell_peer, waker },
+                    State::Ready(_) | State::Vacant(_) => unreachable!("it waited just now"),
+                }
+            }
+            Some(State::Ready(_)) => {
+                self.vacate(seq);
+                Abandoned::default()
+            }
+            Some(State::Vacant(_)) | None => Abandoned::default(),
+        }
+    }
+
+    /// Lets no call begin from now on; those that have begun may still be answered.
+    ///
+    /// The first cause stays; later calls do nothing.
+    pub fn refuse(&mut self, cause: &Arc<Disconnected>) {
+        self.closed.get_or_insert_with(|| cause.clone());
+    }
+
+    /// Ends the table: every call that waits is lost, and none begins from now on.
+    ///
+    /// `written` bytes of the stream have been handed to the operating system; a request that is
+    /// not wholly among them cannot have run. A cause given earlier stays the cause of calls that
+    /// never began.
+    pub fn close(&mut self, cause: &Arc<Disconnected>, written: u64, wakers: &mut Vec<Waker>) {
+        self.refuse(cause);
+        for slot in &mut self.slots {
+            if let State::Waiting { end, waker } = &mut slot.state {
+                wakers.extend(waker.take());
+                let lost = Outcome::Lost { may_have_run: *end <= written, cause: cause.clone() };
+                slot.state = State::Ready(lost);
+            }
+        }
+    }
+
+    /// What ended the connection, once it has ended.
+    pub fn closed(&self) -> Option<&Arc<Disconnected>> {
+        self.closed.as_ref()
+    }
+
+    /// Calls that have begun and neither been polled to their end nor given up.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// The state of call `seq`; `None` if it is not in the table (any more).
+    fn state(&mut self, seq: u64) -> Option<&mut State<T>> {
+        let slot = self.slots.get_mut(index(seq))?;
+        (slot.generation == generation(seq)).then_some(&mut slot.state)
+    }
+
+    /// Takes the call out of the table and frees its slot for another generation.
+    fn vacate(&mut self, seq: u64) -> State<T> {
+        let index = index(seq);
+        let slot = &mut self.slots[index];
+        slot.generation = slot.generation.wrapping_add(1);
+        let state = std::mem::replace(&mut slot.state, State::Vacant(self.vacant));
+        self.vacant = index;
+        self.in_flight -= 1;
+        if self.in_flight == 0 && self.slots.len() > KEEP_SLOTS {
+            self.shrink();
+        }
+        state
+    }
+
+    /// Gives memory back when no call is left.
+    #[cold]
+    fn shrink(&mut self) {
+        let given_back = self.slots[KEEP_SLOTS..].iter().map(|slot| slot.generation);
+        self.fresh = given_back.fold(self.fresh, u32::max);
+        self.slots.truncate(KEEP_SLOTS);
+        self.slots.shrink_to_fit();
+        self.vacant = 0;
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            slot.state = State::Vacant(index + 1);
+        }
+    }
+}
+
+impl<T> Default for Pending<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn seq(generation: u32, index: usize) -> u64 {
+    u64::from(generation) << 32 | index as u64
+}
+
+fn index(seq: u64) -> usize {
+    (seq & u64::from(u32::MAX)) as usize
+}
+
+fn generation(seq: u64) -> u32 {
+    (seq >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cause() -> Arc<Disconnected> {
+        Arc::new(Disconnected::Eof)
+    }
+
+    fn poll(table: &mut Pending<u32>, seq: u64) -> Poll<Outcome<u32>> {
+        match table.poll(seq, Waker::noop()) {
+            Polled::Ready(outcome) => Poll::Ready(outcome),
+            Polled::Pending { .. } => Poll::Pending,
+        }
+    }
+
+    #[test]
+    fn an_answer_reaches_its_call_and_no_other() {
+        let mut table = Pending::new();
+        let (a, b) = (table.begin().unwrap(), table.begin().unwrap());
+        let mut wakers = Vec::new();
+        assert!(table.resolve(b, 2, &mut wakers));
+        assert!(poll(&mut table, a).is_pending());
+        assert!(matches!(poll(&mut table, b), Poll::Ready(Outcome::Answered(2))));
+        assert_eq!(table.in_flight(), 1);
+    }
+
+    #[test]
+    fn the_last_waker_is_the_one_woken() {
+        struct Flag(std::sync::atomic::AtomicBool);
+        impl std::task::Wake for Flag {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+            }
+        }
+        let flags = [(); 2].map(|()| Arc::new(Flag(false.into())));
+        let mut table = Pending::new();
+        let seq = table.begin().unwrap();
+        for flag in &flags {
+            let polled = table.poll(seq, &Waker::from(flag.clone()));
+            assert!(matches!(polled, Polled::Pending { .. }));
+        }
+        let mut wakers = Vec::new();
+        table.resolve(seq, 1, &mut wakers);
+        assert_eq!(wakers.len(), 1);
+        wakers.into_iter().for_each(Waker::wake);
+        let woken = flags.map(|flag| flag.0.load(std::sync::atomic::Ordering::SeqCst));
+        assert_eq!(woken, [false, true]);
+    }
+
+    #[test]
+    fn answers_that_are_late_doubled_or_unknown_are_discarded() {
+        let mut table = Pending::new();
+        let mut wakers = Vec::new();
+        let a = table.begin().unwrap();
+        assert!(table.resolve(a, 1, &mut wakers));
+        assert!(!table.resolve(a, 1, &mut wakers), "doubled");
+        assert!(poll(&mut table, a).is_ready());
+        let b = table.begin().unwrap();
+        assert_eq!(index(a), index(b), "the slot is used again");
+        assert!(!table.resolve(a, 1, &mut wakers), "late");
+        assert!(!table.resolve(7, 1, &mut wakers), "unknown");
+        assert!(poll(&mut table, b).is_pending());
+    }
+
+    #[test]
+    fn only_a_queued_call_needs_a_cancel() {
+        let mut table = Pending::<u32>::new();
+        let (a, b, c) = (table.begin().unwrap(), table.begin().unwrap(), table.begin().unwrap());
+        table.queued(b, 10);
+        table.queued(c, 20);
+        table.resolve(c, 1, &mut Vec::new());
+        assert!(!table.abandon(a).tell_peer, "never queued");
+        assert!(table.abandon(b).tell_peer, "its answer is still to come");
+        assert!(!table.abandon(b).tell_peer, "it has left the table");
+        assert!(!table.abandon(c).tell_peer, "already answered");
+        assert_eq!(table.in_flight(), 0);
+    }
+
+    #[test]
+    fn the_end_tells_each_call_whether_its_request_had_left() {
+        let mut table = Pending::<u32>::new();
+        let calls = [(); 4].map(|()| table.begin().unwrap());
+        table.queued(calls[0], 100);
+        table.queued(calls[1], 101);
+        table.queued(calls[2], 50);
+        table.resolve(calls[2], 7, &mut Vec::new());
+        table.close(&cause(), 100, &mut Vec::new());
+        let lost = |poll| match poll {
+            Poll::Ready(Outcome::Lost { may_have_run, .. }) => may_have_run,
+            other => panic!("{other:?}"),
+        };
+        assert!(lost(poll(&mut table, calls[0])), "its last byte was written");
+        assert!(!lost(poll(&mut table, calls[1])), "its last byte was not");
+        assert!(matches!(poll(&mut table, calls[2]), Poll::Ready(Outcome::Answered(7))));
+        assert!(!lost(poll(&mut table, calls[3])), "it was never queued");
+        assert!(table.begin().is_err(), "no call begins after the end");
+    }
+
+    #[test]
+    fn memory_goes_back_and_no_sequence_number_comes_again() {
+        let mut table = Pending::<u32>::new();
+        let first: Vec<_> = (0..1000).map(|_| table.begin().unwrap()).collect();
+        first.iter().for_each(|seq| {
+            table.abandon(*seq);
+        });
+        assert!(table.slots.capacity() <= KEEP_SLOTS);
+        let second: Vec<_> = (0..1000).map(|_| table.begin().unwrap()).collect();
+        assert!(second.iter().all(|seq| !first.contains(seq)));
+    }
+
+    proptest! {
+        /// Against the naive model: a map of what was begun.
+        #[test]
+        fn it_behaves_like_a_map(operations in prop::collection::vec((0u8..5, any::<prop::sample::Index>()), 1..300)) {
+            let mut table = Pending::<u32>::new();
+            let mut model = std::collections::BTreeMap::<u64, Option<u32>>::new();
+            let mut seen = Vec::<u64>::new();
+            let mut closed = false;
+            for (operation, pick) in operations {
+                let known = (!seen.is_empty()).then(|| *pick.get(&seen));
+                match (operation, known) {
+                    (0, _) => match table.begin() {
+                        Ok(seq) => {
+                            prop_assert!(!closed && !seen.contains(&seq));
+                            seen.push(seq);
+                            model.insert(seq, None);
+                        }
+                        Err(_) => prop_assert!(closed),
+                    },
+                    (1, Some(seq)) => {
+                        let expected = matches!(model.get(&seq), Some(None)) && !closed;
+                        prop_assert_eq!(table.resolve(seq, seq as u32, &mut Vec::new()), expected);
+                        if expected {
+                            model.insert(seq, Some(seq as u32));
+                        }
+                    }
+                    (2, Some(seq)) if model.contains_key(&seq) => {
+                        match (poll(&mut table, seq), model[&seq]) {
+                            (Poll::Ready(Outcome::Answered(answer)), Some(expected)) => {
+                                prop_assert_eq!(answer, expected);
+                                model.remove(&seq);
+                            }
+                            (Poll::Ready(Outcome::Lost { .. }), None) => {
+                                prop_assert!(closed);
+                                model.remove(&seq);
+                            }
+                            (Poll::Pending, None) => prop_assert!(!closed),
+                            (polled, expected) => prop_assert!(false, "{polled:?} {expected:?}"),
+                        }
+                    }
+                    (3, Some(seq)) => {
+                        prop_assert!(!table.abandon(seq).tell_peer, "nothing was queued");
+                        model.remove(&seq);
+                    }
+                    (4, Some(_)) if pick.index(40) == 0 => {
+                        table.close(&cause(), 0, &mut Vec::new());
+                        closed = true;
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(table.in_flight(), model.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! A call's encoded arguments, and the buffer its reply is encoded into.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    codec,
+    error::chain,
+    fault::{Fault, FaultCode},
+};
+
+/// A call's arguments as they came off the wire.
+///
+/// It owns (a share of) the buffer they were read into, so that arguments can borrow from it.
+#[derive(Debug, Clone)]
+pub struct Body {
+    bytes: Bytes,
+}
+
+impl Body {
+    /// Arguments in MessagePack.
+    pub fn new(bytes: Bytes) -> Self {
+        Body { bytes }
+    }
+
+    /// Decodes the arguments, borrowing from the body where `T` can.
+    ///
+    /// # Errors
+    /// A fault for the caller if they are not a `T`; the handler has not run then.
+    pub fn decode<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Fault> {
+        codec::decode(&self.bytes)
+            .map_err(|error| Fault::with_code(FaultCode::BadArguments, chain(&error).to_string()))
+    }
+
+    /// The encoded bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The buffer a reply is encoded into: what the driver has put there stays in front.
+#[derive(Debug, Default)]
+pub struct ReplyBuf {
+    bytes: Vec<u8>,
+}
+
+impl ReplyBuf {
+    /// Encodes replies in MessagePack at the end of `bytes`.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        ReplyBuf { bytes }
+    }
+
+    /// Encodes the reply. A handler does so once, last.
+    ///
+    /// # Errors
+    /// A fault for the caller if `reply` cannot be encoded; the method has run then.
+    pub fn encode<R: Serialize + ?Sized>(&mut self, reply: &R) -> Result<(), Fault> {
+        codec::encode(&mut self.bytes, reply)
+            .map_err(|error| Fault::with_code(FaultCode::BadReply, chain(&error).to_string()))
+    }
+
+    /// What has been written so far.
+    pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// The buffer with all that has been written.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}

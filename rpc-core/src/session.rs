@@ -1,0 +1,313 @@
+//! One connection's rules on the side that serves: which calls run, wait, or are refused.
+//!
+//! The driver reads frames and asks [`admit`](ServerSession::admit) for each request. A call that is
+//! answered on the spot costs the session nothing; one that goes on elsewhere is
+//! [`started`](ServerSession::started) and later [`finished`](ServerSession::finished), which hands
+//! out the next call that waits. Calls over the limit wait in the order they came, and while too
+//! many bytes wait the driver must not read on ([`wants_more`](ServerSession::wants_more)).
+//!
+//! | state | request | drain | last call finished |
+//! |---|---|---|---|
+//! | open | run, or wait at the limit | → draining | – |
+//! | draining | refused: shutting down | – | [`is_idle`](ServerSession::is_idle): close |
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use rustc_hash::FxBuildHasher;
+
+use crate::fault::{Fault, FaultCode};
+
+/// What a connection may have going on at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Calls that run at once; more wait.
+    pub calls: usize,
+    /// Bytes of requests that wait; a connection with more is not read from.
+    pub waiting_bytes: usize,
+}
+
+/// The state of one served connection. `C` is what the driver keeps of a call that runs, `W` what it
+/// keeps of one that waits.
+#[derive(Debug)]
+pub struct ServerSession<C, W> {
+    limits: SessionLimits,
+    /// Calls that run elsewhere, by sequence number.
+    running: HashMap<u64, C, FxBuildHasher>,
+    /// Calls over the limit, oldest first.
+    waiting: VecDeque<Waiting<W>>,
+    /// Bytes of all requests in `waiting`.
+    waiting_bytes: usize,
+    draining: bool,
+}
+
+#[derive(Debug)]
+struct Waiting<W> {
+    seq: u64,
+    bytes: usize,
+    call: W,
+}
+
+/// What is to be done with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// Run it now.
+    Run,
+    /// Run it when another has finished: give it to [`ServerSession::wait`].
+    Wait,
+    /// Answer with this fault; it has not run.
+    Refuse(Fault),
+}
+
+/// What a cancel found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Cancelled<'a, C, W> {
+    /// The call runs: tell its handler.
+    Running(&'a C),
+    /// The call waited, and now never runs: answer it with a fault.
+    Waiting(W),
+    /// The call has been answered, or never came.
+    Unknown,
+}
+
+impl<C, W> ServerSession<C, W> {
+    /// An open session.
+    pub fn new(limits: SessionLimits) -> Self {
+        ServerSession {
+            limits,
+            running: HashMap::default(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            draining: false,
+        }
+    }
+
+    /// What is to be done with request `seq`, whose time is over at `deadline`.
+    ///
+    /// The clock is read only where there is a deadline.
+    pub fn admit(
+        &self,
+        seq: u64,
+        deadline: Option<Instant>,
+        now: impl FnOnce() -> Instant,
+    ) -> Admission {
+        if self.draining {
+            return refuse(FaultCode::ShuttingDown, "the server is shutting down");
+        }
+        if deadline.is_some_and(|deadline| deadline <= now()) {
+            return Admission::Refuse(expired());
+        }
+        if self.running.len() < self.limits.calls && self.waiting.is_empty() {
+            if !self.running.is_empty() && self.running.contains_key(&seq) {
+                let text = format!("sequence number {seq} is that of a call still running");
+                return refuse(FaultCode::Unsupported, text);
+            }
+            return Admission::Run;
+        }
+        Admission::Wait
+    }
+
+    /// Keeps a call of `bytes` bytes until others have finished.
+    pub fn wait(&mut self, seq: u64, bytes: usize, call: W) {
+        self.waiting_bytes += bytes;
+        self.waiting.push_back(Waiting { seq, bytes, call });
+    }
+
+    /// Call `seq` goes on elsewhere.
+    pub fn started(&mut self, seq: u64, call: C) {
+        self.running.insert(seq, call);
+    }
+
+    /// Call `seq`, started earlier, has been answered.
+    pub fn finished(&mut self, seq: u64) {
+        self.running.remove(&seq);
+        if self.running.is_empty() && self.running.capacity() > KEEP_CALLS {
+            self.running.shrink_to(KEEP_CALLS);
+        }
+    }
+
+    /// The next call that waited and may run now.
+    pub fn next_waiting(&mut self) -> Option<(u64, W)> {
+        if self.running.len() >= self.limits.calls {
+            return None;
+        }
+        let Waiting { seq, bytes, call } = self.waiting.pop_front()?;
+        self.waiting_bytes -= bytes;
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+        Some((seq, call))
+    }
+
+    /// The caller of `seq` does not want it any more.
+    pub fn cancel(&mut self, seq: u64) -> Cancelled<'_, C, W> {
+        if let Some(call) = self.running.get(&seq) {
+            return Cancelled::Running(call);
+        }
+        match self.waiting.iter().position(|waiting| waiting.seq == seq) {
+            Some(at) => {
+                let Waiting { bytes, call, .. } = self.waiting.remove(at).expect("just found");
+                self.waiting_bytes -= bytes;
+                Cancelled::Waiting(call)
+            }
+            None => Cancelled::Unknown,
+        }
+    }
+
+    /// Refuses every request from now on. `false` if it did so already.
+    pub fn drain(&mut self) -> bool {
+        !std::mem::replace(&mut self.draining, true)
+    }
+
+    /// Whether new requests are refused.
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Whether the driver should read on.
+    pub fn wants_more(&self) -> bool {
+        self.waiting_bytes <= self.limits.waiting_bytes
+    }
+
+    /// Whether no call runs or waits.
+    pub fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.waiting.is_empty()
+    }
+
+    /// The calls that run elsewhere.
+    pub fn running(&self) -> impl Iterator<Item = &C> {
+        self.running.values()
+    }
+
+    /// Forgets the calls that wait: their connection is gone.
+    pub fn forget_waiting(&mut self) {
+        self.waiting = VecDeque::new();
+        self.waiting_bytes = 0;
+    }
+}
+
+/// Calls for which an idle session keeps memory.
+const KEEP_CALLS: usize = 16;
+
+/// When a request that came at `now` with `remaining` time is over.
+pub fn deadline(now: Instant, remaining: Duration) -> Option<Instant> {
+    // A time that is beyond the clock's end never comes.
+    now.checked_add(remaining)
+}
+
+/// The answer to a call whose time was over before it began.
+pub fn expired() -> Fault {
+    Fault::with_code(FaultCode::Expired, "the deadline passed before the call began")
+}
+
+fn refuse(code: FaultCode, text: impl Into<String>) -> Admission {
+    Admission::Refuse(Fault::with_code(code, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: SessionLimits = SessionLimits { calls: 2, waiting_bytes: 100 };
+
+    fn session() -> ServerSession<&'static str, &'static str> {
+        ServerSession::new(LIMITS)
+    }
+
+    fn now() -> Instant {
+        // Any fixed time will do, and asking the clock is forbidden here.
+        static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(|| {
+            #[allow(clippy::disallowed_methods)] // the one origin of time in these tests
+            Instant::now()
+        });
+        *START
+    }
+
+    fn code(admission: Admission) -> FaultCode {
+        match admission {
+            Admission::Refuse(fault) => fault.code(),
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn calls_over_the_limit_wait_in_order() {
+        let mut session = session();
+        for seq in [1, 2] {
+            assert_eq!(session.admit(seq, None, now), Admission::Run);
+            session.started(seq, "running");
+        }
+        for (seq, call) in [(3, "three"), (4, "four")] {
+            assert_eq!(session.admit(seq, None, now), Admission::Wait);
+            session.wait(seq, 60, call);
+        }
+        assert!(!session.wants_more(), "120 bytes wait");
+        assert_eq!(session.next_waiting(), None);
+        session.finished(2);
+        assert_eq!(session.next_waiting(), Some((3, "three")));
+        assert!(session.wants_more());
+        session.started(3, "running");
+        assert_eq!(session.next_waiting(), None);
+        session.finished(1);
+        assert_eq!(session.next_waiting(), Some((4, "four")));
+    }
+
+    #[test]
+    fn a_new_call_does_not_overtake_one_that_waits() {
+        let mut session = session();
+        session.started(1, "");
+        session.started(2, "");
+        session.wait(3, 10, "three");
+        session.finished(1);
+        assert_eq!(session.admit(4, None, now), Admission::Wait);
+    }
+
+    #[test]
+    fn a_call_whose_time_is_over_never_begins() {
+        let later = now() + Duration::from_micros(1);
+        assert_eq!(session().admit(1, Some(later), now), Admission::Run);
+        assert_eq!(code(session().admit(1, Some(now()), now)), FaultCode::Expired);
+        assert_eq!(deadline(now(), Duration::MAX), None);
+    }
+
+    #[test]
+    fn draining_refuses_what_is_new_and_keeps_what_runs_or_waits() {
+        let mut session = session();
+        session.started(1, "");
+        session.started(2, "");
+        session.wait(3, 10, "three");
+        assert!(session.drain());
+        assert!(!session.drain(), "only once");
+        assert_eq!(code(session.admit(4, None, now)), FaultCode::ShuttingDown);
+        session.finished(1);
+        session.finished(2);
+        assert!(!session.is_idle());
+        assert_eq!(session.next_waiting(), Some((3, "three")));
+        assert!(session.is_idle());
+    }
+
+    #[test]
+    fn a_cancel_finds_its_call_wherever_it_is() {
+        let mut session = session();
+        session.started(1, "one");
+        session.started(2, "two");
+        session.wait(3, 10, "three");
+        assert_eq!(session.cancel(1), Cancelled::Running(&"one"));
+        assert_eq!(session.cancel(3), Cancelled::Waiting("three"));
+        assert_eq!(session.cancel(3), Cancelled::Unknown);
+        session.finished(1);
+        assert_eq!(session.cancel(1), Cancelled::Unknown);
+        assert_eq!(session.next_waiting(), None, "it never runs");
+    }
+
+    #[test]
+    fn the_number_of_a_running_call_cannot_be_used_again() {
+        let mut session = session();
+        session.started(1, "one");
+        assert_eq!(code(session.admit(1, None, now)), FaultCode::Unsupported);
+        session.finished(1);
+        assert_eq!(session.admit(1, None, now), Admission::Run);
+    }
+}

@@ -1,0 +1,234 @@
+//! Bytes as they arrive → frames.
+
+use bytes::{Buf, BytesMut};
+use thiserror::Error;
+
+use super::{Frame, HEADER_LEN, Header, Kind, header::CHECKED_LEN};
+
+/// How many bytes are worth reading at once, however little of a frame has arrived.
+const READ_AHEAD: usize = 8 * 1024;
+
+/// What the decoder found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Incoming {
+    /// A whole frame.
+    Frame(Frame),
+    /// A frame longer than the limit went by; its payload was discarded, its checksum was right.
+    ///
+    /// The call it was about can be failed without giving up the connection (`[frame.limit]`).
+    Oversized {
+        /// What the frame was.
+        kind: Kind,
+        /// The call it was about.
+        seq: u64,
+        /// Bytes of payload it had.
+        length: u32,
+    },
+}
+
+/// The stream of frames is broken, and the connection with it.
+///
+/// There is no way to find the next frame after one of these: close the connection, after a
+/// go-away that says why.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum WireError {
+    /// The bytes are not those that were sent (`[frame.crc]`).
+    #[error(
+        "a frame's checksum is {computed:08x} where its header says {expected:08x} (kind {kind}, call {seq}, \
+         {length} bytes): it was changed on the way, or the peer does not write frames as this protocol does"
+    )]
+    Checksum {
+        /// The kind the header claims.
+        kind: u8,
+        /// The call the header claims.
+        seq: u64,
+        /// The length the header claims.
+        length: u32,
+        /// The checksum in the header.
+        expected: u32,
+        /// The checksum of what arrived.
+        computed: u32,
+    },
+    /// The head does not fit in the frame (`[frame.head]`).
+    #[error(
+        "a frame of {length} bytes claims a head of {head_len}: the peer does not write frames as this protocol does"
+    )]
+    HeadOverrun {
+        /// The length the header claims.
+        length: u32,
+        /// The head's length the header claims.
+        head_len: u16,
+    },
+}
+
+/// Cuts the bytes that arrive into frames.
+///
+/// It owns no buffer: the caller reads into one and hands it over again and again. Nothing is
+/// reserved because a header claims a length, and of a frame longer than the limit nothing is kept
+/// (`[frame.limit]`). Frames of unknown kind are skipped, after their checksum was found right
+/// (`[frame.unknown-kind]`).
+///
+/// ```
+/// use bytes::BytesMut;
+/// use netrpc_core::wire::{self, FrameDecoder, Incoming, Kind};
+///
+/// let mut sent = Vec::new();
+/// wire::write_ping(&mut sent, 42);
+///
+/// let mut decoder = FrameDecoder::new(wire::DEFAULT_MAX_FRAME);
+/// let mut arrived = BytesMut::from(&sent[..7]);
+/// assert_eq!(decoder.next(&mut arrived)?, None);
+/// assert!(decoder.is_mid_frame(&arrived));
+///
+/// arrived.extend_from_slice(&sent[7..]);
+/// let Some(Incoming::Frame(ping)) = decoder.next(&mut arrived)? else { panic!() };
+/// assert_eq!((ping.kind, ping.seq), (Kind::Ping, 42));
+/// assert!(!decoder.is_mid_frame(&arrived));
+/// # Ok::<(), wire::WireError>(())
+/// ```
+#[derive(Debug)]
+pub struct FrameDecoder {
+    max_frame: u32,
+    /// A frame whose payload is being discarded as it arrives.
+    skip: Option<Skip>,
+}
+
+/// A payload that nobody wants, only checked.
+#[derive(Debug)]
+struct Skip {
+    header: Header,
+    /// Payload bytes still to come.
+    left: usize,
+    /// The checksum so far.
+    crc: u32,
+}
+
+impl FrameDecoder {
+    /// A decoder that accepts payloads of up to `max_frame` bytes.
+    pub fn new(max_frame: u32) -> FrameDecoder {
+        FrameDecoder { max_frame, skip: None }
+    }
+
+    /// Takes the next frame off the front of `buf`, or `None` until more bytes have arrived.
+    ///
+    /// After `None`, everything in `buf` belongs to a frame that is not whole yet; after an error,
+    /// the buffer's contents mean nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError`]: the stream is broken for good.
+    #[inline]
+    pub fn next(&mut self, buf: &mut BytesMut) -> Result<Option<Incoming>, WireError> {
+        loop {
+            if self.skip.is_some() {
+                match self.discard(buf)? {
+                    Some(Skipped::Oversized(incoming)) => return Ok(Some(incoming)),
+                    Some(Skipped::Unknown) => continue,
+                    None => return Ok(None),
+                }
+            }
+            let Some(bytes) = buf.first_chunk::<HEADER_LEN>() else { return Ok(None) };
+            let header = Header::from_bytes(bytes);
+            if u32::from(header.head_len) > header.length {
+                return Err(WireError::HeadOverrun {
+                    length: header.length,
+                    head_len: header.head_len,
+                });
+            }
+            let crc = crc32c::crc32c(&bytes[..CHECKED_LEN]);
+            let wanted = Kind::from_u8(header.kind).filter(|_| header.length <= self.max_frame);
+            let Some(kind) = wanted else {
+                buf.advance(HEADER_LEN);
+                self.skip = Some(Skip { header, left: header.length as usize, crc });
+                continue;
+            };
+            let length = header.length as usize;
+            let Some(payload) = buf[HEADER_LEN..].get(..length) else { return Ok(None) };
+            check(&header, crc32c::crc32c_append(crc, payload))?;
+            buf.advance(HEADER_LEN);
+            let payload = buf.split_to(length).freeze();
+            return Ok(Some(Incoming::Frame(Frame::new(
+                kind,
+                header.seq,
+                header.head_len,
+                payload,
+            ))));
+        }
+    }
+
+    /// How many more bytes the caller should make room for; 0 if [`next`](Self::next) would get on
+    /// without.
+    ///
+    /// This is what the frame at the front lacks, but never more than has already arrived of it
+    /// (or 8 KiB): a peer that claims a length gets no memory for the claim. The buffer doubles
+    /// until the frame is whole.
+    pub fn needed(&self, buf: &[u8]) -> usize {
+        if let Some(skip) = &self.skip {
+            return skip.left.saturating_sub(buf.len()).min(READ_AHEAD);
+        }
+        let Some(header) = buf.first_chunk::<HEADER_LEN>() else {
+            return HEADER_LEN - buf.len();
+        };
+        let header = Header::from_bytes(header);
+        if header.length > self.max_frame {
+            return 0;
+        }
+        let missing = (HEADER_LEN + header.length as usize).saturating_sub(buf.len());
+        missing.min(buf.len().max(READ_AHEAD))
+    }
+
+    /// Whether a frame has begun that has not ended: an end of the stream now is a loss, not a
+    /// goodbye.
+    ///
+    /// To be asked after [`next`](Self::next) returned `None`, with the same buffer.
+    pub fn is_mid_frame(&self, buf: &[u8]) -> bool {
+        self.skip.is_some() || !buf.is_empty()
+    }
+
+    /// Discards what has arrived of the unwanted payload; `None` if there is more to come.
+    #[cold]
+    fn discard(&mut self, buf: &mut BytesMut) -> Result<Option<Skipped>, WireError> {
+        let Some(skip) = &mut self.skip else { return Ok(Some(Skipped::Unknown)) };
+        let here = skip.left.min(buf.len());
+        skip.crc = crc32c::crc32c_append(skip.crc, &buf[..here]);
+        skip.left -= here;
+        buf.advance(here);
+        if skip.left > 0 {
+            return Ok(None);
+        }
+        let (header, crc) = (skip.header, skip.crc);
+        self.skip = None;
+        check(&header, crc)?;
+        Ok(Some(match Kind::from_u8(header.kind) {
+            Some(kind) => Skipped::Oversized(Incoming::Oversized {
+                kind,
+                seq: header.seq,
+                length: header.length,
+            }),
+            None => Skipped::Unknown,
+        }))
+    }
+}
+
+/// What was discarded.
+enum Skipped {
+    /// Something to tell the receiver about.
+    Oversized(Incoming),
+    /// Something that this version has no name for.
+    Unknown,
+}
+
+#[inline]
+fn check(header: &Header, computed: u32) -> Result<(), WireError> {
+    if header.crc == computed {
+        return Ok(());
+    }
+    Err(WireError::Checksum {
+        kind: header.kind,
+        seq: header.seq,
+        length: header.length,
+        expected: header.crc,
+        computed,
+    })
+}

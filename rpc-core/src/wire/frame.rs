@@ -1,0 +1,56 @@
+//! A frame that arrived whole.
+
+use bytes::Bytes;
+
+use super::Kind;
+
+/// A frame that arrived whole and unchanged.
+///
+/// Made only by [`FrameDecoder`](super::FrameDecoder), so its checksum was right and its head lies
+/// within its payload. The payload shares the buffer it was read into: keeping a small frame keeps
+/// that buffer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Frame {
+    /// What it is.
+    pub kind: Kind,
+    /// The call it is about, or a ping's token.
+    pub seq: u64,
+    /// `head_len <= payload.len()`
+    head_len: u16,
+    payload: Bytes,
+}
+
+impl Frame {
+    /// `head_len` must not exceed the payload: the decoder has checked.
+    pub(super) fn new(kind: Kind, seq: u64, head_len: u16, payload: Bytes) -> Frame {
+        debug_assert!(usize::from(head_len) <= payload.len());
+        Frame { kind, seq, head_len, payload }
+    }
+
+    /// What the frame says about the call: a method's name, fields.
+    pub fn head(&self) -> &[u8] {
+        &self.payload[..usize::from(self.head_len)]
+    }
+
+    /// The arguments, the reply or the fault, sharing the frame's buffer.
+    pub fn body(&self) -> Bytes {
+        self.payload.slice(usize::from(self.head_len)..)
+    }
+
+    /// The same as [`body`](Self::body), borrowed.
+    pub fn body_slice(&self) -> &[u8] {
+        &self.payload[usize::from(self.head_len)..]
+    }
+
+    /// The body alone, without counting another reference to the buffer as
+    /// [`body`](Self::body) does.
+    pub fn into_body(mut self) -> Bytes {
+        bytes::Buf::advance(&mut self.payload, usize::from(self.head_len));
+        self.payload
+    }
+
+    /// Head and body together.
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+}

@@ -1,0 +1,114 @@
+//! What a request says besides its arguments.
+//!
+//! ```text
+//!  0          1          1 + name_len
+//!  ┌──────────┬──────────┬────────────────────┐
+//!  │ name_len │   name   │ fields, if any     │
+//!  └──────────┴──────────┴────────────────────┘
+//! ```
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::{
+    HeadError, RawMetadata,
+    field::{self, Fields},
+};
+use crate::metadata::{Metadata, MetadataError};
+
+/// The longest method name, in bytes of UTF-8 (`[request.name]`).
+pub const MAX_METHOD_NAME: usize = u8::MAX as usize;
+
+/// A request's head, borrowed from its frame.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    /// The method's name, as `Arith.Multiply`; 1 to 255 bytes.
+    pub method: &'a str,
+    /// How long the caller was going to wait when it sent the request; `None` for ever.
+    pub deadline: Option<Duration>,
+    /// What the caller sends along with its arguments.
+    pub metadata: RawMetadata<'a>,
+}
+
+impl<'a> RequestHead<'a> {
+    /// Reads a request frame's head.
+    ///
+    /// # Errors
+    ///
+    /// If the head cannot be acted on: answer the call with a fault of
+    /// [`HeadError::fault_code`]; the connection lives.
+    #[inline]
+    pub fn parse(head: &'a [u8]) -> Result<RequestHead<'a>, HeadError> {
+        let short = HeadError::Short("the method's name");
+        let (&len, rest) = head.split_first().ok_or(short)?;
+        let (name, fields) = rest.split_at_checked(len.into()).ok_or(short)?;
+        let method = std::str::from_utf8(name).map_err(|_| HeadError::Name)?;
+        if method.is_empty() {
+            return Err(HeadError::Name);
+        }
+        if fields.is_empty() {
+            return Ok(RequestHead { method, deadline: None, metadata: RawMetadata::default() });
+        }
+        let Fields { deadline, metadata } = Fields::parse(fields)?;
+        Ok(RequestHead { method, deadline, metadata })
+    }
+}
+
+/// What a request's head can say besides the method's name; nothing by default.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct RequestFields<'a> {
+    /// How long the caller is going to wait from now on.
+    ///
+    /// Sent as whole microseconds, rounded down.
+    pub deadline: Option<Duration>,
+    /// What to send along with the arguments.
+    pub metadata: Option<&'a Metadata>,
+}
+
+/// A request's head cannot be written: the caller's mistake, found before anything is sent.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum WriteHeadError {
+    /// The method's name is empty, or longer than its length byte can say.
+    #[error("a method's name has 1 to {MAX_METHOD_NAME} bytes, this one has {length}")]
+    Name {
+        /// Bytes in the name.
+        length: usize,
+    },
+    /// The metadata is over one of its limits.
+    #[error("the call's metadata cannot be sent")]
+    Metadata(#[from] MetadataError),
+}
+
+/// Appends a request's head and returns how many bytes it has, for [`finish`](super::finish).
+///
+/// # Errors
+///
+/// If the name or the metadata is over its limits; nothing is appended then.
+#[inline]
+pub fn write_request_head(
+    out: &mut Vec<u8>,
+    method: &str,
+    fields: &RequestFields<'_>,
+) -> Result<u16, WriteHeadError> {
+    let name_len = match u8::try_from(method.len()) {
+        Ok(len @ 1..) => len,
+        _ => return Err(WriteHeadError::Name { length: method.len() }),
+    };
+    let metadata = fields.metadata.filter(|metadata| !metadata.is_empty());
+    if let Some(metadata) = metadata {
+        metadata.check()?;
+    }
+    let start = out.len();
+    out.push(name_len);
+    out.extend_from_slice(method.as_bytes());
+    if let Some(remaining) = fields.deadline {
+        field::write_deadline(out, remaining);
+    }
+    if let Some(metadata) = metadata {
+        field::write_metadata(out, metadata);
+    }
+    // 1 + 255 of name, 11 of deadline, 3 + 16 Ki of metadata: far from 64 Ki.
+    Ok((out.len() - start) as u16)
+}

@@ -1,0 +1,107 @@
+//! Frames → bytes, written in place.
+
+use thiserror::Error;
+
+use super::{HEADER_LEN, Header, Kind, header::CHECKED_LEN};
+
+/// A frame longer than its sender's limit was not written (`[frame.limit]`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("a frame's payload of {length} bytes is over the limit of {limit}")]
+pub struct FrameTooLarge {
+    /// Bytes of payload it would have had.
+    pub length: usize,
+    /// The largest payload allowed.
+    pub limit: u32,
+}
+
+/// A frame that was begun: where it starts in the output buffer.
+#[derive(Debug)]
+#[must_use = "a frame that is not finished has a header of zeros"]
+pub struct FrameStart {
+    at: usize,
+}
+
+impl FrameStart {
+    /// Takes back the frame and everything written after it began.
+    pub fn abandon(self, out: &mut Vec<u8>) {
+        out.truncate(self.at);
+    }
+
+    /// Bytes of payload written so far.
+    pub fn payload_len(&self, out: &[u8]) -> usize {
+        out.len() - self.at - HEADER_LEN
+    }
+}
+
+/// Begins a frame at the end of `out`; write its head, then its body, then [`finish`] it.
+#[inline]
+pub fn begin(out: &mut Vec<u8>) -> FrameStart {
+    let at = out.len();
+    out.extend_from_slice(&[0; HEADER_LEN]);
+    FrameStart { at }
+}
+
+/// Ends a frame: everything after `start` is its payload, of which the first `head_len` bytes are
+/// the head. Fills in the header that [`begin`] left room for.
+///
+/// # Errors
+///
+/// If the payload is longer than `max_frame` bytes; `out` is then as it was before the frame
+/// began.
+///
+/// # Panics
+///
+/// If `head_len` is more than was written, or `out` was shortened to before `start`: a bug of
+/// the caller.
+#[inline]
+pub fn finish(
+    out: &mut Vec<u8>,
+    start: FrameStart,
+    kind: Kind,
+    head_len: u16,
+    seq: u64,
+    max_frame: u32,
+) -> Result<(), FrameTooLarge> {
+    let length = start.payload_len(out);
+    assert!(usize::from(head_len) <= length, "the head is a part of the payload");
+    let Some(length) = u32::try_from(length).ok().filter(|length| *length <= max_frame) else {
+        start.abandon(out);
+        return Err(FrameTooLarge { length, limit: max_frame });
+    };
+    seal(
+        &mut out[start.at..],
+        Header { length, kind: kind.to_u8(), flags: 0, head_len, seq, crc: 0 },
+    );
+    Ok(())
+}
+
+/// Writes the header over the room that `frame` begins with, its checksum included.
+fn seal(frame: &mut [u8], mut header: Header) {
+    let (room, payload) = frame.split_at_mut(HEADER_LEN);
+    header.crc = crc32c::crc32c_append(crc32c::crc32c(&header.to_bytes()[..CHECKED_LEN]), payload);
+    room.copy_from_slice(&header.to_bytes());
+}
+
+/// Writes a frame that has no payload.
+fn write_bare(out: &mut Vec<u8>, kind: Kind, seq: u64) {
+    let start = begin(out);
+    seal(
+        &mut out[start.at..],
+        Header { length: 0, kind: kind.to_u8(), flags: 0, head_len: 0, seq, crc: 0 },
+    );
+}
+
+/// Writes a cancel: the caller no longer waits for the call `seq` (`[cancel.effect]`).
+pub fn write_cancel(out: &mut Vec<u8>, seq: u64) {
+    write_bare(out, Kind::Cancel, seq);
+}
+
+/// Writes a ping with an opaque token.
+pub fn write_ping(out: &mut Vec<u8>, token: u64) {
+    write_bare(out, Kind::Ping, token);
+}
+
+/// Writes the answer to a ping: the same token (`[ping.token]`).
+pub fn write_pong(out: &mut Vec<u8>, token: u64) {
+    write_bare(out, Kind::Pong, token);
+}

@@ -1,0 +1,192 @@
+//! The handle of a call.
+
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use netrpc_core::{
+    Error, Fault, Metadata, codec,
+    fault::FaultCode,
+    pending::Outcome,
+    wire::{FaultBody, Frame, Kind, ReplyHead},
+};
+use serde::de::DeserializeOwned;
+use tokio::time::Sleep;
+
+use super::{Handle, connection::Answer};
+
+/// A call that has been started: a future of its reply, Go's `*rpc.Call`.
+///
+/// The call is under way whether or not the handle is polled. The handle is `Unpin`, can be sent to
+/// another task and awaited there, or collected with others in a `FuturesUnordered`, as Go programs
+/// share one `Done` channel.
+///
+/// # Cancel safety
+/// Dropping it cancels the call: the server is told, and the handler's
+/// [`Context`](crate::Context) sees it. [`detach`](Self::detach) lets the call run. To wait for a
+/// while and keep the call, await `&mut call`.
+#[must_use = "dropping a call cancels it: await it, or `detach` it"]
+pub struct Call<R> {
+    state: State,
+    reply: PhantomData<fn() -> R>,
+}
+
+enum State {
+    /// The call could not be made; told at the first poll.
+    Failed(Error),
+    Waiting(Waiting),
+    Done,
+}
+
+struct Waiting {
+    connection: Arc<Handle>,
+    seq: u64,
+    timeout: Option<Timeout>,
+}
+
+enum Timeout {
+    /// Counting from when the call was made; the timer is not needed until someone polls.
+    Ahead(tokio::time::Instant),
+    Running(Pin<Box<Sleep>>),
+}
+
+impl<R> Call<R> {
+    pub(super) fn failed(error: Error) -> Self {
+        Call { state: State::Failed(error), reply: PhantomData }
+    }
+
+    pub(super) fn new(connection: Arc<Handle>, seq: u64, timeout: Option<Duration>) -> Self {
+        let timeout = timeout
+            .and_then(|timeout| tokio::time::Instant::now().checked_add(timeout))
+            .map(Timeout::Ahead);
+        Call { state: State::Waiting(Waiting { connection, seq, timeout }), reply: PhantomData }
+    }
+
+    /// Lets the call run to its end though nobody waits for its reply.
+    pub fn detach(mut self) {
+        if let State::Waiting(waiting) = mem::replace(&mut self.state, State::Done) {
+            waiting.connection.shared.abandon(waiting.seq, false);
+        }
+    }
+
+    /// A future of the reply together with the metadata the handler sent with it.
+    pub fn with_metadata(self) -> CallWithMetadata<R> {
+        CallWithMetadata { call: self }
+    }
+
+    /// The answer, once it is there.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
+        let waiting = match &mut self.state {
+            State::Waiting(waiting) => waiting,
+            State::Failed(_) => {
+                let State::Failed(error) = mem::replace(&mut self.state, State::Done) else {
+                    unreachable!("it was just now");
+                };
+                return Poll::Ready(Err(error));
+            }
+            State::Done => panic!("`Call` polled after completion"),
+        };
+        let shared = &waiting.connection.shared;
+        if let Poll::Ready(outcome) = shared.poll(waiting.seq, cx) {
+            self.state = State::Done;
+            return Poll::Ready(match outcome {
+                Outcome::Answered(answer) => Ok(answer),
+                Outcome::Lost { may_have_run, cause } => {
+                    Err(Error::Shutdown { may_have_run, cause })
+                }
+            });
+        }
+        let Some(timeout) = &mut waiting.timeout else { return Poll::Pending };
+        if let Timeout::Ahead(deadline) = timeout {
+            *timeout = Timeout::Running(Box::pin(tokio::time::sleep_until(*deadline)));
+        }
+        let Timeout::Running(sleep) = timeout else { unreachable!("it runs since just now") };
+        ready!(sleep.as_mut().poll(cx));
+        shared.abandon(waiting.seq, true);
+        self.state = State::Done;
+        Poll::Ready(Err(Error::Deadline { may_have_run: true }))
+    }
+}
+
+impl<R: DeserializeOwned> Future for Call<R> {
+    type Output = Result<R, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(self.poll_answer(cx));
+        Poll::Ready(answer.and_then(|answer| reply(&frame(answer)?)))
+    }
+}
+
+impl<R> Drop for Call<R> {
+    fn drop(&mut self) {
+        if let State::Waiting(waiting) = &self.state {
+            waiting.connection.shared.abandon(waiting.seq, true);
+        }
+    }
+}
+
+impl<R> fmt::Debug for Call<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            State::Failed(error) => f.debug_tuple("Call").field(error).finish(),
+            State::Waiting(waiting) => f.debug_struct("Call").field("seq", &waiting.seq).finish(),
+            State::Done => f.write_str("Call(done)"),
+        }
+    }
+}
+
+/// The future of [`Call::with_metadata`].
+#[derive(Debug)]
+#[must_use = "dropping a call cancels it: await it"]
+pub struct CallWithMetadata<R> {
+    call: Call<R>,
+}
+
+impl<R: DeserializeOwned> Future for CallWithMetadata<R> {
+    type Output = Result<(R, Metadata), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(self.call.poll_answer(cx));
+        Poll::Ready(answer.and_then(|answer| {
+            let frame = frame(answer)?;
+            let metadata = ReplyHead::parse(frame.head())
+                .map_err(|error| broken(format!("its head: {error}")))?
+                .metadata
+                .decode();
+            Ok((reply(&frame)?, metadata))
+        }))
+    }
+}
+
+fn frame(answer: Answer) -> Result<Frame, Error> {
+    match answer {
+        Answer::Frame(frame) => Ok(frame),
+        Answer::Oversized(length) => {
+            Err(Error::ReplyLost(format!("it has {length} bytes, more than this client takes")))
+        }
+    }
+}
+
+/// What a frame says to a caller who wants an `R`.
+fn reply<R: DeserializeOwned>(frame: &Frame) -> Result<R, Error> {
+    if frame.kind == Kind::Reply {
+        return codec::decode(frame.body_slice()).map_err(Error::Decode);
+    }
+    let fault = FaultBody::parse(frame.body_slice())
+        .map_err(|error| broken(format!("a fault that says nothing: {error}")))?;
+    let detail = Bytes::copy_from_slice(fault.detail);
+    Err(Error::from_fault(Fault::from_wire(fault.code, fault.message.to_owned(), detail)))
+}
+
+/// The server has answered, but not in a way that says more than that.
+fn broken(text: String) -> Error {
+    Error::from_fault(Fault::with_code(FaultCode::BadReply, text))
+}

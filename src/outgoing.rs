@@ -1,0 +1,235 @@
+//! Frames on their way out of a connection.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::AsyncWrite;
+
+/// Frames from this size on keep their own buffer: copying them would cost more than the slot of a
+/// vectored write (nothing is gained by one below 16 KiB).
+const LARGE: usize = 16 * 1024;
+
+/// The largest buffer that is kept for the next batch once everything is written.
+const KEEP: usize = 64 * 1024;
+
+/// Buffers per vectored write.
+const SLICES: usize = 16;
+
+/// A queue of whole frames: small ones share a buffer, large ones keep theirs.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    /// None is empty, except that a single one may be: the buffer kept for the next batch.
+    chunks: VecDeque<Vec<u8>>,
+    /// Bytes of the first chunk that are written already.
+    written: usize,
+    /// Bytes that are not.
+    len: usize,
+}
+
+impl Outgoing {
+    /// Bytes that are not written yet.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends what `write` writes; for small frames.
+    pub(crate) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let tail = self.tail();
+        let before = tail.len();
+        write(tail);
+        let added = tail.len() - before;
+        self.len += added;
+    }
+
+    /// Appends a frame. A large one is taken, and an empty buffer left; a small one is copied.
+    pub(crate) fn push(&mut self, frame: &mut Vec<u8>) {
+        if frame.len() < LARGE {
+            self.len += frame.len();
+            self.tail().extend_from_slice(frame);
+            frame.clear();
+            return;
+        }
+        if self.is_empty() {
+            self.chunks.clear();
+        }
+        self.len += frame.len();
+        self.chunks.push_back(std::mem::take(frame));
+    }
+
+    /// Takes everything from `other`.
+    pub(crate) fn append(&mut self, other: &mut Outgoing) {
+        if self.is_empty() {
+            std::mem::swap(self, other);
+            return;
+        }
+        debug_assert_eq!(other.written, 0, "what is being written stays where it is");
+        self.len += std::mem::take(&mut other.len);
+        for mut chunk in other.chunks.drain(..) {
+            if chunk.len() < LARGE {
+                self.tail().append(&mut chunk);
+            } else {
+                self.chunks.push_back(chunk);
+            }
+        }
+    }
+
+    /// Writes as much as `io` takes: `Ready` with the bytes of this call once nothing is left.
+    ///
+    /// `progress` counts every byte handed over, also when the call ends `Pending` or failed.
+    pub(crate) fn poll_write<IO: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut IO,
+        cx: &mut Context<'_>,
+        progress: &mut u64,
+    ) -> Poll<io::Result<()>> {
+        while self.len > 0 {
+            let io = Pin::new(&mut *io);
+            let n = if self.chunks.len() == 1 || !io.is_write_vectored() {
+                ready!(io.poll_write(cx, &self.chunks[0][self.written..]))?
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                let used = self.slices(&mut slices);
+                ready!(io.poll_write_vectored(cx, &slices[..used]))?
+            };
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            *progress += n as u64;
+            self.advance(n);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The buffer that small frames are appended to.
+    fn tail(&mut self) -> &mut Vec<u8> {
+        if self.chunks.back().is_none_or(|chunk| chunk.len() >= LARGE) {
+            self.chunks.push_back(Vec::new());
+        }
+        self.chunks.back_mut().expect("there is one now")
+    }
+
+    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
+        let mut skip = self.written;
+        let mut used = 0;
+        for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
+            *slice = IoSlice::new(&chunk[skip..]);
+            skip = 0;
+            used += 1;
+        }
+        used
+    }
+
+    fn advance(&mut self, mut n: usize) {
+        self.len -= n;
+        while n > 0 {
+            let left = self.chunks[0].len() - self.written;
+            if n < left {
+                self.written += n;
+                return;
+            }
+            n -= left;
+            self.written = 0;
+            if self.chunks.len() == 1 && self.chunks[0].capacity() <= KEEP {
+                self.chunks[0].clear();
+            } else {
+                self.chunks.pop_front();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Takes a few bytes at a time.
+    struct Sip {
+        taken: Vec<u8>,
+        at_once: usize,
+        vectored: bool,
+    }
+
+    impl AsyncWrite for Sip {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let n = self.at_once.min(bytes.len());
+            self.taken.extend_from_slice(&bytes[..n]);
+            Poll::Ready(Ok(n))
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+            let n = self.at_once.min(all.len());
+            self.taken.extend_from_slice(&all[..n]);
+            Poll::Ready(Ok(n))
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            self.vectored
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn frames() -> Vec<Vec<u8>> {
+        let sizes = [1, 20, LARGE - 1, LARGE, 3, 5 * LARGE, LARGE + 1, 7, 9, KEEP + LARGE, 2];
+        sizes.iter().zip(1u8..).map(|(size, byte)| vec![byte; *size]).collect()
+    }
+
+    #[test]
+    fn bytes_leave_in_order_whatever_the_writer_takes() {
+        for at_once in [1, 7, LARGE, usize::MAX] {
+            for vectored in [false, true] {
+                let mut sip = Sip { taken: Vec::new(), at_once, vectored };
+                let mut cx = Context::from_waker(Waker::noop());
+                let (mut queue, mut other) = (Outgoing::default(), Outgoing::default());
+                let mut expected = Vec::new();
+                let mut progress = 0;
+                for (n, mut frame) in frames().into_iter().chain(frames()).enumerate() {
+                    expected.extend_from_slice(&frame);
+                    other.push(&mut frame);
+                    assert!(frame.is_empty());
+                    if n % 3 == 0 {
+                        queue.append(&mut other);
+                    }
+                    if n % 5 == 0 {
+                        let done = queue.poll_write(&mut sip, &mut cx, &mut progress);
+                        assert!(matches!(done, Poll::Ready(Ok(()))));
+                    }
+                }
+                queue.append(&mut other);
+                assert!(other.is_empty());
+                let done = queue.poll_write(&mut sip, &mut cx, &mut progress);
+                assert!(matches!(done, Poll::Ready(Ok(()))));
+                assert!(queue.is_empty());
+                assert_eq!(progress, expected.len() as u64);
+                assert!(sip.taken == expected, "at once {at_once}, vectored {vectored}");
+                let kept: usize = queue.chunks.iter().map(Vec::capacity).sum();
+                assert!(kept <= KEEP, "{kept} bytes kept");
+            }
+        }
+    }
+}

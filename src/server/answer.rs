@@ -1,0 +1,99 @@
+//! From what a handler gave to the frame its caller gets.
+
+use std::{any::Any, panic};
+
+use netrpc_core::{
+    Context, Fault,
+    fault::FaultCode,
+    service::{Entry, ReplyBuf},
+    wire::{self, FrameStart, FrameTooLarge, Kind},
+};
+
+/// What a handler gave; `Err` is its panic.
+pub(super) type Outcome = Result<Result<(), Fault>, Panic>;
+
+/// What a handler panicked with.
+pub(super) type Panic = Box<dyn Any + Send>;
+
+/// Runs a handler, or a part of it; a panic ends nothing but the call.
+pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panic> {
+    // Nothing of ours is seen again after a panic but the connection, which is locked in between.
+    panic::catch_unwind(panic::AssertUnwindSafe(run))
+}
+
+/// A reply frame that has begun.
+pub(super) fn begin(mut buffer: Vec<u8>) -> (FrameStart, ReplyBuf) {
+    buffer.clear();
+    let start = wire::begin(&mut buffer);
+    (start, ReplyBuf::new(buffer))
+}
+
+/// The frame that answers call `seq`: the reply in `buffer`, or a fault.
+pub(super) fn seal(
+    entry: &Entry,
+    seq: u64,
+    (start, reply): (FrameStart, ReplyBuf),
+    outcome: Outcome,
+    cx: Option<&Context>,
+    max_frame: u32,
+) -> Vec<u8> {
+    let mut frame = reply.into_bytes();
+    let result = outcome.unwrap_or_else(|panic| Err(panicked(entry, &*panic)));
+    let sealed = result.and_then(|()| {
+        let head_len = match cx {
+            Some(cx) => insert_metadata(&mut frame, cx)?,
+            None => 0,
+        };
+        wire::finish(&mut frame, start, Kind::Reply, head_len, seq, max_frame)
+            .map_err(|too_large| reply_too_large(&too_large))
+    });
+    if let Err(fault) = sealed {
+        frame.clear();
+        write_fault(&mut frame, seq, &fault, max_frame);
+    }
+    frame
+}
+
+/// Appends the fault that answers call `seq`.
+pub(super) fn write_fault(out: &mut Vec<u8>, seq: u64, fault: &Fault, max_frame: u32) {
+    wire::write_fault(out, seq, fault.code(), fault.message(), fault.detail_bytes(), max_frame);
+}
+
+/// Puts the metadata that the handler has set in front of the reply: the frame's head.
+fn insert_metadata(frame: &mut Vec<u8>, cx: &Context) -> Result<u16, Fault> {
+    let metadata = cx.take_reply_metadata();
+    if metadata.is_empty() {
+        return Ok(0);
+    }
+    let mut head = Vec::with_capacity(metadata.encoded_len() + 3);
+    let head_len = wire::write_reply_head(&mut head, &metadata)
+        .map_err(|error| Fault::with_code(FaultCode::BadReply, error.to_string()))?;
+    frame.splice(wire::HEADER_LEN..wire::HEADER_LEN, head);
+    Ok(head_len)
+}
+
+fn reply_too_large(too_large: &FrameTooLarge) -> Fault {
+    let FrameTooLarge { length, limit } = too_large;
+    let text = format!("it has {length} bytes, the server's limit is {limit}");
+    Fault::with_code(FaultCode::ReplyTooLarge, text)
+}
+
+/// What tokio says to a handler that blocks on a future while it runs on a worker of the runtime.
+const BLOCKED: [&str; 2] =
+    ["Cannot start a runtime from within a runtime", "Cannot block the current thread"];
+
+fn panicked(entry: &Entry, panic: &(dyn Any + Send)) -> Fault {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("with a value that is not text");
+    if BLOCKED.iter().any(|blocked| text.starts_with(blocked)) {
+        // It may block where it will run from now on.
+        entry.set_blocks();
+        let name = entry.name();
+        let hint = format!("{text} (hint: mark {name} with #[method(blocking)])");
+        return Fault::with_code(FaultCode::Panicked, hint);
+    }
+    Fault::with_code(FaultCode::Panicked, text)
+}

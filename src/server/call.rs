@@ -1,0 +1,441 @@
+//! One call: admitted, run where it is best run, answered exactly once.
+
+use std::{
+    future::{pending, poll_fn},
+    sync::Arc,
+    task::{self, Poll, Waker},
+    time::Instant,
+};
+
+use netrpc_core::{
+    CallId, Cancellation, Context, Fault,
+    fault::FaultCode,
+    service::{Body, Entry, EntryHandler, Finished, HandlerFuture, ReplyBuf},
+    session::{self, Admission, Cancelled},
+    wire::{self, Frame, FrameStart, Incoming, Kind, RequestHead},
+};
+use parking_lot::MutexGuard;
+
+use super::{
+    SyncPolicy,
+    answer::{self, Outcome},
+    connection::{Connection, Stream, Watched},
+    driver::{Driver, Inline, Request, Served},
+};
+use crate::client::now;
+
+/// A handler that was not done at its first poll.
+pub(super) struct Unfinished {
+    seq: u64,
+    entry: Arc<Entry>,
+    cx: Option<Context>,
+    cancellation: Cancellation,
+    deadline: Option<Instant>,
+    start: FrameStart,
+    future: HandlerFuture,
+}
+
+/// Whose the driver is after a call.
+#[derive(PartialEq, Eq)]
+enum Turn {
+    Ours,
+    HandedOver,
+}
+
+impl<IO: Stream> Connection<IO> {
+    /// Serves the calls that wait and those that have arrived, as far as the limits let.
+    ///
+    /// # Errors
+    /// What ends the connection, if the peer breaks the protocol.
+    pub(super) fn serve<'a>(
+        self: &'a Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        watched: &mut Watched<'a>,
+    ) -> Result<Served, netrpc_core::error::Disconnected> {
+        if driver.is_closing() || !driver.shake_hands()? {
+            return Ok(Served::All);
+        }
+        let full = self.server.limits.output_bytes;
+        loop {
+            if driver.output.len() > full {
+                return Ok(Served::OutputFull);
+            }
+            if let Some((_, request)) = driver.session.next_waiting() {
+                if self.run(driver, request, watched) == Turn::HandedOver {
+                    return Ok(Served::HandedOver);
+                }
+                continue;
+            }
+            if !driver.session.wants_more() {
+                return Ok(Served::CallsFull);
+            }
+            let Driver { decoder, input, .. } = &mut **driver;
+            let Some(incoming) = decoder.next(input)? else {
+                crate::read::settle(input);
+                return Ok(Served::All);
+            };
+            if self.receive(driver, incoming, watched) == Turn::HandedOver {
+                return Ok(Served::HandedOver);
+            }
+        }
+    }
+
+    fn receive<'a>(
+        self: &'a Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        incoming: Incoming,
+        watched: &mut Watched<'a>,
+    ) -> Turn {
+        match incoming {
+            Incoming::Frame(frame) => match frame.kind {
+                Kind::Request => return self.request(driver, frame, watched),
+                Kind::Cancel => self.cancel(driver, frame.seq),
+                Kind::Ping => driver.output.write(|out| wire::write_pong(out, frame.seq)),
+                Kind::GoAway => driver.peer_goes = true,
+                // We have called nothing, and asked for no sign of life.
+                Kind::Reply | Kind::Fault | Kind::Pong => {}
+            },
+            Incoming::Oversized { kind: Kind::Request, seq, length } => {
+                let limit = self.server.limits.max_frame;
+                let text = format!("the request has {length} bytes, the server's limit is {limit}");
+                self.refuse(driver, seq, &Fault::with_code(FaultCode::RequestTooLarge, text));
+            }
+            Incoming::Oversized { .. } => {}
+        }
+        Turn::Ours
+    }
+
+    fn request<'a>(
+        self: &'a Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        frame: Frame,
+        watched: &mut Watched<'a>,
+    ) -> Turn {
+        let admitted = RequestHead::parse(frame.head())
+            .map_err(|error| Fault::with_code(error.fault_code(), error.to_string()))
+            .and_then(|head| {
+                let deadline = head.deadline.and_then(|left| session::deadline(now(), left));
+                let entry = driver.table(&self.server.registry).find(head.method)?.clone();
+                match driver.session.admit(frame.seq, deadline, now) {
+                    Admission::Refuse(fault) => Err(fault),
+                    Admission::Run => Ok((entry, deadline, true)),
+                    Admission::Wait => Ok((entry, deadline, false)),
+                }
+            });
+        match admitted {
+            Ok((entry, deadline, true)) => {
+                return self.run(driver, Request { frame, entry, deadline }, watched);
+            }
+            Ok((entry, deadline, false)) => {
+                let (seq, bytes) = (frame.seq, wire::HEADER_LEN + frame.payload().len());
+                driver.session.wait(seq, bytes, Request { frame, entry, deadline });
+            }
+            Err(fault) => self.refuse(driver, frame.seq, &fault),
+        }
+        Turn::Ours
+    }
+
+    fn refuse(&self, driver: &mut Driver<IO>, seq: u64, fault: &Fault) {
+        let max_frame = self.server.limits.max_frame;
+        driver.output.write(|out| answer::write_fault(out, seq, fault, max_frame));
+    }
+
+    fn cancel(&self, driver: &mut MutexGuard<'_, Driver<IO>>, seq: u64) {
+        match driver.session.cancel(seq) {
+            Cancelled::Running(cancellation) => {
+                let cancellation = cancellation.clone();
+                // Whoever listens may do anything.
+                MutexGuard::unlocked(driver, || cancellation.cancel());
+            }
+            Cancelled::Waiting(_) => self.refuse(driver, seq, &cancelled()),
+            Cancelled::Unknown => {}
+        }
+    }
+
+    /// Runs a call: on the spot if it may, else where it holds up nobody.
+    fn run<'a>(
+        self: &'a Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        request: Request,
+        watched: &mut Watched<'a>,
+    ) -> Turn {
+        let Request { frame, entry, deadline } = request;
+        let seq = frame.seq;
+        if deadline.is_some_and(|deadline| deadline <= now()) {
+            self.refuse(driver, seq, &session::expired());
+            return Turn::Ours;
+        }
+        let options = entry.options();
+        let asynchronous = matches!(entry.handler(), EntryHandler::Async(_));
+        // Whatever can be told that nobody waits any more, must be tellable.
+        let cancellation = (options.context || asynchronous).then(Cancellation::new);
+        let cx = options.context.then(|| {
+            let cancellation = cancellation.clone().unwrap_or_default();
+            let metadata = RequestHead::parse(frame.head())
+                .map_or_else(|_| Default::default(), |head| head.metadata.decode());
+            let id = CallId { connection: self.plain.call_id().connection, seq };
+            Context::new(id, self.peer.clone(), deadline, metadata, cancellation, now)
+        });
+        let call =
+            Call { seq, entry, body: Body::new(frame.into_body()), cx, cancellation, deadline };
+        if asynchronous {
+            return self.begin(driver, call, watched);
+        }
+        let permit = match self.server.policy {
+            SyncPolicy::Pool => None,
+            _ if call.entry.blocks() => None,
+            SyncPolicy::Inline => Some(None),
+            SyncPolicy::Auto if self.watch(watched) => self.workers.permit().map(Some),
+            SyncPolicy::Auto => None,
+        };
+        match permit {
+            Some(_held_until_answered) => self.call(driver, call),
+            None => {
+                self.call_on_pool(driver, call);
+                Turn::Ours
+            }
+        }
+    }
+
+    /// Puts the connection under the watchdog's eyes for this batch; `false` if there is no room.
+    fn watch<'a>(self: &'a Arc<Self>, watched: &mut Watched<'a>) -> bool {
+        watched.get_or_insert_with(|| self.workers.watch(|| self.clone())).is_some()
+    }
+
+    /// Runs handler code with the driver unlocked, so that the watchdog can take it over.
+    fn unlocked<T>(
+        &self,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        inline: Inline,
+        run: impl FnOnce() -> T,
+    ) -> (T, Turn) {
+        let turn = driver.turn();
+        driver.calls += 1;
+        driver.inline = Some(inline);
+        let value = MutexGuard::unlocked(driver, run);
+        if driver.turn() != turn {
+            return (value, Turn::HandedOver);
+        }
+        driver.inline = None;
+        (value, Turn::Ours)
+    }
+
+    /// Calls a synchronous handler on the spot.
+    fn call(self: &Arc<Self>, driver: &mut MutexGuard<'_, Driver<IO>>, call: Call) -> Turn {
+        let Call { seq, entry, body, cx, cancellation, .. } = call;
+        let (start, mut reply) = answer::begin(std::mem::take(&mut driver.scratch));
+        let (outcome, turn) = self.unlocked(driver, Inline { seq, cancellation }, || {
+            answer::catch(|| {
+                call_sync(&entry, cx.as_ref().unwrap_or(&self.plain), &body, &mut reply)
+            })
+        });
+        let max_frame = self.server.limits.max_frame;
+        let mut frame = answer::seal(&entry, seq, (start, reply), outcome, cx.as_ref(), max_frame);
+        match turn {
+            Turn::Ours => {
+                driver.output.push(&mut frame);
+                driver.scratch = frame;
+            }
+            Turn::HandedOver => {
+                // It took long enough to be noticed, so it will run elsewhere from now on.
+                entry.set_blocks();
+                MutexGuard::unlocked(driver, || self.post(seq, &mut frame));
+            }
+        }
+        turn
+    }
+
+    /// Has a synchronous handler called on the thread pool.
+    fn call_on_pool(self: &Arc<Self>, driver: &mut Driver<IO>, call: Call) {
+        let Call { seq, entry, body, cx, cancellation, deadline } = call;
+        let cancellation = cancellation.unwrap_or_default();
+        driver.session.started(seq, cancellation.clone());
+        let answering = Answering { connection: self.clone(), seq, answered: false };
+        self.workers.handle().spawn_blocking(move || {
+            // It may have waited for a thread for long.
+            let too_late = match deadline {
+                _ if cancellation.is_cancelled() => Some(cancelled()),
+                Some(deadline) if deadline <= now() => Some(session::expired()),
+                _ => None,
+            };
+            if let Some(fault) = too_late {
+                return answering.refuse(&fault);
+            }
+            let plain = &answering.connection.plain;
+            let (start, mut reply) = answer::begin(Vec::new());
+            let outcome = answer::catch(|| {
+                call_sync(&entry, cx.as_ref().unwrap_or(plain), &body, &mut reply)
+            });
+            answering.answer(&entry, (start, reply), outcome, cx.as_ref());
+        });
+    }
+
+    /// Begins an asynchronous handler: most are done at their first poll, which is made on the spot.
+    fn begin<'a>(
+        self: &'a Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        call: Call,
+        watched: &mut Watched<'a>,
+    ) -> Turn {
+        let Call { seq, entry, body, cx, cancellation, deadline } = call;
+        let cancellation = cancellation.unwrap_or_default();
+        if self.server.policy == SyncPolicy::Auto {
+            // A handler that blocks although it is asynchronous holds up its worker, but at least
+            // not its connection.
+            self.watch(watched);
+        }
+        let (start, reply) = answer::begin(std::mem::take(&mut driver.scratch));
+        let inline = Inline { seq, cancellation: Some(cancellation.clone()) };
+        let (first, turn) = self.unlocked(driver, inline, || {
+            answer::catch(|| {
+                let cx = cx.clone().unwrap_or_else(|| self.plain.clone());
+                let mut future = call_async(&entry, cx, body, reply);
+                // Whatever wakes this waker is noticed when the task that gets the future polls it.
+                match future.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
+                    Poll::Ready(finished) => Ok(finished),
+                    Poll::Pending => Err(future),
+                }
+            })
+        });
+        let (reply, outcome) = match first {
+            Ok(Ok(Finished { reply, result })) => (reply, Ok(result)),
+            Err(panic) => (ReplyBuf::default(), Err(panic)),
+            Ok(Err(future)) => {
+                let unfinished =
+                    Unfinished { seq, entry, cx, cancellation, deadline, start, future };
+                match turn {
+                    Turn::Ours => {
+                        driver.session.started(seq, unfinished.cancellation.clone());
+                        driver.unfinished.push(unfinished);
+                    }
+                    Turn::HandedOver => MutexGuard::unlocked(driver, || {
+                        tokio::spawn(self.clone().finish(unfinished));
+                    }),
+                }
+                return turn;
+            }
+        };
+        let max_frame = self.server.limits.max_frame;
+        let mut frame = answer::seal(&entry, seq, (start, reply), outcome, cx.as_ref(), max_frame);
+        match turn {
+            Turn::Ours => {
+                driver.output.push(&mut frame);
+                driver.scratch = frame;
+            }
+            Turn::HandedOver => MutexGuard::unlocked(driver, || self.post(seq, &mut frame)),
+        }
+        turn
+    }
+
+    /// Polls a handler to its end, unless nobody waits for it any more.
+    pub(super) async fn finish(self: Arc<Self>, unfinished: Unfinished) {
+        let Unfinished { seq, entry, cx, cancellation, deadline, start, mut future } = unfinished;
+        let answering = Answering { connection: self, seq, answered: false };
+        let done = poll_fn(|cx| match answer::catch(|| future.as_mut().poll(cx)) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(Finished { reply, result })) => Poll::Ready((reply, Ok(result))),
+            Err(panic) => Poll::Ready((ReplyBuf::default(), Err(panic))),
+        });
+        let given_up = async {
+            if entry.options().no_cancel {
+                return pending().await;
+            }
+            match deadline {
+                None => cancellation.cancelled().await,
+                Some(deadline) => {
+                    let deadline = tokio::time::Instant::from_std(deadline);
+                    if tokio::time::timeout_at(deadline, cancellation.cancelled()).await.is_err() {
+                        return deadline_exceeded();
+                    }
+                }
+            }
+            cancelled()
+        };
+        let (reply, outcome) = tokio::select! {
+            biased;
+            done = done => done,
+            fault = given_up => {
+                // Its slot is free only when it has ended, and it ends here.
+                let dropped = answer::catch(|| drop(future));
+                (ReplyBuf::default(), dropped.map(|()| Err(fault)))
+            }
+        };
+        answering.answer(&entry, (start, reply), outcome, cx.as_ref());
+    }
+}
+
+/// A call that is about to run.
+struct Call {
+    seq: u64,
+    entry: Arc<Entry>,
+    body: Body,
+    /// If its method asks for one.
+    cx: Option<Context>,
+    /// If its handler can know of it.
+    cancellation: Option<Cancellation>,
+    deadline: Option<Instant>,
+}
+
+/// The duty to answer a call that runs elsewhere: done once, whatever happens.
+struct Answering<IO: Stream> {
+    connection: Arc<Connection<IO>>,
+    seq: u64,
+    answered: bool,
+}
+
+impl<IO: Stream> Answering<IO> {
+    fn answer(
+        mut self,
+        entry: &Entry,
+        reply: (FrameStart, ReplyBuf),
+        outcome: Outcome,
+        cx: Option<&Context>,
+    ) {
+        self.answered = true;
+        let max_frame = self.connection.server.limits.max_frame;
+        let mut frame = answer::seal(entry, self.seq, reply, outcome, cx, max_frame);
+        self.connection.post(self.seq, &mut frame);
+    }
+
+    fn refuse(mut self, fault: &Fault) {
+        self.answered = true;
+        self.post_fault(fault);
+    }
+
+    fn post_fault(&self, fault: &Fault) {
+        let mut frame = Vec::new();
+        answer::write_fault(&mut frame, self.seq, fault, self.connection.server.limits.max_frame);
+        self.connection.post(self.seq, &mut frame);
+    }
+}
+
+impl<IO: Stream> Drop for Answering<IO> {
+    fn drop(&mut self) {
+        if !self.answered {
+            let text = "the server's runtime shut down while the call ran";
+            self.post_fault(&Fault::with_code(FaultCode::Cancelled, text));
+        }
+    }
+}
+
+fn call_sync(entry: &Entry, cx: &Context, body: &Body, reply: &mut ReplyBuf) -> Result<(), Fault> {
+    match entry.handler() {
+        EntryHandler::Sync(handler) => handler.call(cx, body, reply),
+        EntryHandler::Async(_) => unreachable!("asynchronous handlers are begun, not called"),
+    }
+}
+
+fn call_async(entry: &Entry, cx: Context, body: Body, reply: ReplyBuf) -> HandlerFuture {
+    match entry.handler() {
+        EntryHandler::Async(handler) => handler.call(cx, body, reply),
+        EntryHandler::Sync(_) => unreachable!("synchronous handlers are called, not begun"),
+    }
+}
+
+fn cancelled() -> Fault {
+    Fault::with_code(FaultCode::Cancelled, "the caller gave the call up")
+}
+
+fn deadline_exceeded() -> Fault {
+    Fault::with_code(FaultCode::DeadlineExceeded, "the deadline passed while the call ran")
+}

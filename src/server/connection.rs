@@ -1,0 +1,320 @@
+//! The server's end of a connection.
+//!
+//! One task owns it: it reads what there is, decodes every whole frame, runs each call or hands it
+//! on, appends the replies to one buffer and writes once. All it owns is in the [`Driver`], behind a
+//! lock that nobody else takes for long, with one exception: while a handler runs, the lock is free,
+//! and the watchdog may take the driver over. It raises `turn` and starts another task; the old one
+//! finds that out when its handler returns, and posts the reply like any other made elsewhere.
+//!
+//! Replies made elsewhere, and what the server has to say, arrive by [`Mail`].
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, OnceLock, atomic::Ordering},
+    task::{Context as TaskContext, Poll, Waker},
+};
+
+use netrpc_core::{
+    CallId, Cancellation, Context, Metadata, Peer,
+    error::Disconnected,
+    wire::{self, GoAwayCode},
+};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    Live, Shared,
+    driver::{Driver, Served},
+    workers::{Stall, Watch, Workers},
+};
+use crate::{client::now, outgoing::Outgoing};
+
+/// What a connection is made of.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for IO {}
+
+/// A served connection.
+pub(super) struct Connection<IO> {
+    number: u64,
+    pub(super) server: Arc<Shared>,
+    pub(super) workers: Arc<Workers>,
+    pub(super) peer: Arc<Peer>,
+    /// For methods that do not ask for a context of their own.
+    pub(super) plain: Context,
+    /// Locked before `mail` where both are.
+    driver: Mutex<Driver<IO>>,
+    mail: Mutex<Mail>,
+    ended: Cancellation,
+    outcome: OnceLock<Result<(), Arc<Disconnected>>>,
+}
+
+/// What others leave for the connection's task.
+#[derive(Default)]
+struct Mail {
+    /// Replies made elsewhere.
+    replies: Outgoing,
+    /// The calls they answer.
+    finished: Vec<u64>,
+    drain: bool,
+    abort: bool,
+    /// Whether `drain` or `abort` has been set since the task last looked.
+    unread: bool,
+    /// The task, while it sleeps. Whoever takes it wakes it.
+    task: Option<Waker>,
+    /// Nobody will look any more.
+    closed: bool,
+}
+
+/// The connection under the watchdog's eyes: asked for at the first call of a batch, and then either
+/// granted or not.
+pub(super) type Watched<'a> = Option<Option<Watch<'a>>>;
+
+/// What a task has come to.
+enum Work {
+    /// It waits.
+    Waits,
+    /// The driver is another task's by now.
+    HandedOver,
+    /// The connection has ended.
+    Over(Result<(), Disconnected>),
+}
+
+/// Starts serving a stream.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub(super) fn start<IO: Stream>(server: Arc<Shared>, io: IO, peer: Peer) -> Arc<Connection<IO>> {
+    let number = server.newest.fetch_add(1, Ordering::Relaxed) + 1;
+    let peer = Arc::new(peer);
+    let call = CallId { connection: number, seq: 0 };
+    let connection = Arc::new(Connection {
+        number,
+        workers: Workers::current(),
+        plain: Context::new(call, peer.clone(), None, Metadata::new(), Cancellation::new(), now),
+        peer,
+        driver: Mutex::new(Driver::new(io, &server.limits, &server.registry)),
+        mail: Mutex::default(),
+        ended: Cancellation::new(),
+        outcome: OnceLock::new(),
+        server,
+    });
+    connection.server.connections.lock().insert(number, connection.clone());
+    connection.clone().spawn(0);
+    connection
+}
+
+impl<IO: Stream> Connection<IO> {
+    /// Waits for the end; tells what ended it, unless the peer left in peace.
+    pub(super) async fn ended(&self) -> Result<(), Arc<Disconnected>> {
+        self.ended.cancelled().await;
+        self.outcome.get().cloned().unwrap_or(Ok(()))
+    }
+
+    fn spawn(self: Arc<Self>, turn: u64) {
+        let handle = self.workers.handle().clone();
+        handle.spawn(Task { connection: self, turn });
+    }
+
+    /// Does all there is to do.
+    fn work(
+        self: &Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        cx: &mut TaskContext<'_>,
+    ) -> Work {
+        let mut watched = None;
+        loop {
+            if !self.open_mail(driver, cx) {
+                return Work::Waits;
+            }
+            if driver.aborted {
+                return Work::Over(Err(Disconnected::Closed));
+            }
+            let served = match self.serve(driver, &mut watched) {
+                Ok(Served::HandedOver) => return Work::HandedOver,
+                Ok(served) => served,
+                Err(cause) => {
+                    driver.close(cause);
+                    Served::All
+                }
+            };
+            if let Poll::Ready(end) = driver.poll_write(cx, self.server.limits.write_stall) {
+                return Work::Over(Err(end));
+            }
+            if let Poll::Ready(end) = driver.poll_end(cx) {
+                return Work::Over(end);
+            }
+            let full = driver.output.len() > self.server.limits.output_bytes;
+            match served {
+                // There was no room for more replies, and now there is.
+                Served::OutputFull if !full => continue,
+                Served::All if !full => match driver.poll_read(cx) {
+                    Poll::Ready(Ok(())) => continue,
+                    Poll::Ready(Err(end)) => return Work::Over(end),
+                    Poll::Pending => {}
+                },
+                // Not read from until the peer has read, or calls have finished.
+                Served::All | Served::OutputFull | Served::CallsFull => {}
+                Served::HandedOver => unreachable!("returned above"),
+            }
+            if self.sleep(cx) {
+                return Work::Waits;
+            }
+        }
+    }
+
+    /// Takes what others have left. `false` if the task is to be polled again first: more replies may
+    /// be made by those who are ready to run, and they share the write.
+    fn open_mail(&self, driver: &mut Driver<IO>, cx: &mut TaskContext<'_>) -> bool {
+        let mut mail = self.mail.lock();
+        if !mail.replies.is_empty() && !driver.yielded {
+            driver.yielded = true;
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        driver.yielded = false;
+        driver.output.append(&mut mail.replies);
+        for seq in mail.finished.drain(..) {
+            driver.session.finished(seq);
+        }
+        if mail.drain && driver.session.drain() {
+            let text = "the server is shutting down";
+            let code = GoAwayCode::ShuttingDown;
+            driver.output.write(|out| wire::write_go_away(out, code, text));
+        }
+        driver.aborted = mail.abort;
+        mail.unread = false;
+        true
+    }
+
+    /// Lets the task sleep; `false` if there is mail.
+    fn sleep(&self, cx: &mut TaskContext<'_>) -> bool {
+        let mut mail = self.mail.lock();
+        if mail.unread || !mail.finished.is_empty() {
+            return false;
+        }
+        mail.task = Some(cx.waker().clone());
+        true
+    }
+
+    /// Leaves the answer to call `seq` for the connection's task.
+    pub(super) fn post(&self, seq: u64, frame: &mut Vec<u8>) {
+        let task = {
+            let mut mail = self.mail.lock();
+            if mail.closed {
+                return;
+            }
+            mail.replies.push(frame);
+            mail.finished.push(seq);
+            mail.task.take()
+        };
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+
+    fn tell(&self, say: impl FnOnce(&mut Mail)) {
+        let task = {
+            let mut mail = self.mail.lock();
+            say(&mut mail);
+            mail.unread = true;
+            mail.task.take()
+        };
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+
+    /// Lets go of everything.
+    fn end(&self, mut driver: MutexGuard<'_, Driver<IO>>, result: Result<(), Disconnected>) {
+        let (left, running) = driver.take_down();
+        drop(driver);
+        let mail =
+            std::mem::replace(&mut *self.mail.lock(), Mail { closed: true, ..Mail::default() });
+        drop((left, mail));
+        // Only now, and without a lock: whoever listens may do anything.
+        for cancellation in running {
+            cancellation.cancel();
+        }
+        if let Err(cause) = &result {
+            let cause = netrpc_core::error::chain(cause);
+            tracing::debug!(connection = self.number, peer = %self.peer, %cause, "connection ended");
+        }
+        let _ = self.outcome.set(result.map_err(Arc::new));
+        self.server.connections.lock().remove(&self.number);
+        self.ended.cancel();
+        self.server.ended.notify_waiters();
+    }
+}
+
+impl<IO: Stream> Live for Connection<IO> {
+    fn drain(&self) {
+        self.tell(|mail| mail.drain = true);
+    }
+
+    fn abort(&self) {
+        self.tell(|mail| mail.abort = true);
+    }
+}
+
+impl<IO: Stream> Stall for Connection<IO> {
+    fn take_over(self: Arc<Self>, seen: &mut u64) -> bool {
+        // Locked: the task is at work, not in a handler.
+        let Some(mut driver) = self.driver.try_lock() else { return false };
+        if driver.inline.is_none() {
+            return false;
+        }
+        if driver.calls != *seen {
+            *seen = driver.calls;
+            return false;
+        }
+        let turn = driver.hand_over();
+        drop(driver);
+        self.spawn(turn);
+        true
+    }
+}
+
+/// A task that owns the connection as long as it is its turn.
+struct Task<IO: Stream> {
+    connection: Arc<Connection<IO>>,
+    turn: u64,
+}
+
+impl<IO: Stream> Future for Task<IO> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let connection = &self.connection;
+        let mut driver = connection.driver.lock();
+        if !driver.is_driven_by(self.turn) {
+            return Poll::Ready(());
+        }
+        match connection.work(&mut driver, cx) {
+            Work::Waits => {
+                let unfinished = std::mem::take(&mut driver.unfinished);
+                drop(driver);
+                for unfinished in unfinished {
+                    tokio::spawn(connection.clone().finish(unfinished));
+                }
+                Poll::Pending
+            }
+            Work::HandedOver => Poll::Ready(()),
+            Work::Over(result) => {
+                connection.end(driver, result);
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl<IO: Stream> Drop for Task<IO> {
+    fn drop(&mut self) {
+        // The runtime is going down, or this is a bug of ours: either way nobody else drives.
+        let driver = self.connection.driver.lock();
+        if driver.is_driven_by(self.turn) {
+            self.connection.end(driver, Err(Disconnected::Runtime));
+        }
+    }
+}

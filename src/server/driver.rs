@@ -1,0 +1,332 @@
+//! What a connection's task owns: the stream, its buffers, and the rules of the session.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use bytes::{Buf, BytesMut};
+use netrpc_core::{
+    Cancellation,
+    error::{Disconnected, chain},
+    service::{Entry, MethodTable, Registry},
+    session::{ServerSession, SessionLimits},
+    wire::{self, Foreign, Frame, FrameDecoder, GoAwayCode, Preface},
+};
+use tokio::time::Sleep;
+
+use super::{call::Unfinished, connection::Stream, limits::Limits};
+use crate::{outgoing::Outgoing, read};
+
+/// How long a peer that is sent away may take to read why. To close earlier, with bytes of the peer's
+/// unread, would make the system throw our last words away.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What a connection's task owns.
+pub(super) struct Driver<IO> {
+    /// `None` when the connection has ended.
+    io: Option<IO>,
+    /// Which task this is: raised when the watchdog takes the driver over.
+    turn: u64,
+    /// Counts the calls run inline, so that the watchdog can tell one from the next.
+    pub(super) calls: u64,
+    /// The call that runs inline now, while the driver is unlocked.
+    pub(super) inline: Option<Inline>,
+    pub(super) decoder: FrameDecoder,
+    pub(super) input: BytesMut,
+    pub(super) output: Outgoing,
+    pub(super) session: ServerSession<Cancellation, Request>,
+    table: Arc<MethodTable>,
+    /// The registry's version when `table` was taken.
+    version: u64,
+    /// A buffer for the next reply.
+    pub(super) scratch: Vec<u8>,
+    /// Handlers that were not done at their first poll, to be spawned when the batch is over: a task
+    /// spawned before a handler that blocks would wait for it, in a slot no worker can steal from.
+    pub(super) unfinished: Vec<Unfinished>,
+    /// Runs until the peer's preface is there.
+    handshake: Option<Handshake>,
+    /// Runs while the peer does not read.
+    stall: Option<Pin<Box<Sleep>>>,
+    /// Whether others had their turn to post before the next write.
+    pub(super) yielded: bool,
+    /// Whether the server wants the connection gone.
+    pub(super) aborted: bool,
+    /// The peer has said that it makes no more calls, so the end of its stream is no loss.
+    pub(super) peer_goes: bool,
+    /// The peer's stream has ended after that.
+    peer_gone: bool,
+    /// Set when nothing is served any more: what is queued is sent, then the connection ends so.
+    closing: Option<Disconnected>,
+    /// Our half of the stream is closed.
+    shut: bool,
+    /// Runs when all is said, until the peer has heard it.
+    linger: Option<Pin<Box<Sleep>>>,
+}
+
+struct Handshake {
+    limit: Duration,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// A call that runs on the connection's own task.
+pub(super) struct Inline {
+    pub(super) seq: u64,
+    /// If its handler can know of it.
+    pub(super) cancellation: Option<Cancellation>,
+}
+
+/// A call that may run.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) frame: Frame,
+    pub(super) entry: Arc<Entry>,
+    pub(super) deadline: Option<Instant>,
+}
+
+/// How far the calls that have arrived were served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Served {
+    /// All that were whole.
+    All,
+    /// Until the output was full.
+    OutputFull,
+    /// Until too many waited for others to finish.
+    CallsFull,
+    /// Until the watchdog took the driver over.
+    HandedOver,
+}
+
+impl<IO: Stream> Driver<IO> {
+    pub(super) fn new(io: IO, limits: &Limits, registry: &Registry) -> Self {
+        let session = SessionLimits { calls: limits.calls, waiting_bytes: limits.waiting_bytes };
+        Driver {
+            io: Some(io),
+            turn: 0,
+            calls: 0,
+            inline: None,
+            decoder: FrameDecoder::new(limits.max_frame),
+            input: BytesMut::new(),
+            output: Outgoing::default(),
+            session: ServerSession::new(session),
+            // In this order: the table is then at least as new as its version.
+            version: registry.version(),
+            table: registry.snapshot(),
+            scratch: Vec::new(),
+            unfinished: Vec::new(),
+            handshake: Some(Handshake {
+                limit: limits.handshake,
+                timer: Box::pin(tokio::time::sleep(limits.handshake)),
+            }),
+            stall: None,
+            yielded: false,
+            aborted: false,
+            peer_goes: false,
+            peer_gone: false,
+            closing: None,
+            shut: false,
+            linger: None,
+        }
+    }
+
+    /// Whether the task with this turn owns a connection that has not ended.
+    pub(super) fn is_driven_by(&self, turn: u64) -> bool {
+        self.turn == turn && self.io.is_some()
+    }
+
+    /// Makes the driver another task's: that of the turn returned. The call that runs inline becomes
+    /// one that runs elsewhere.
+    pub(super) fn hand_over(&mut self) -> u64 {
+        if let Some(Inline { seq, cancellation }) = self.inline.take() {
+            self.session.started(seq, cancellation.unwrap_or_default());
+        }
+        self.turn += 1;
+        self.turn
+    }
+
+    pub(super) fn turn(&self) -> u64 {
+        self.turn
+    }
+
+    /// The newest methods.
+    pub(super) fn table(&mut self, registry: &Registry) -> &Arc<MethodTable> {
+        let version = registry.version();
+        if version != self.version {
+            self.version = version;
+            self.table = registry.snapshot();
+        }
+        &self.table
+    }
+
+    /// Whether the peer has introduced itself; does so with the bytes that have arrived.
+    ///
+    /// # Errors
+    /// If it is not one of ours.
+    pub(super) fn shake_hands(&mut self) -> Result<bool, Disconnected> {
+        if self.handshake.is_none() {
+            return Ok(true);
+        }
+        let Some(preface) = Preface::parse(&self.input)? else { return Ok(false) };
+        self.input.advance(wire::PREFACE_LEN);
+        self.handshake = None;
+        self.output.write(|out| out.extend_from_slice(&Preface::OURS.to_bytes()));
+        preface.accept()?;
+        Ok(true)
+    }
+
+    /// Whether nothing is served any more.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    /// Serves nothing from now on, tells the peer why in its own language, and ends.
+    pub(super) fn close(&mut self, cause: Disconnected) {
+        let answer: &[u8] = match &cause {
+            Disconnected::NotNetrpc(peer) => match peer.guess() {
+                Foreign::Http => NOT_HTTP,
+                Foreign::Tls => NOT_TLS,
+                _ => &[],
+            },
+            Disconnected::Unacceptable(why) => {
+                let text = cause.to_string();
+                self.output.write(|out| wire::write_go_away(out, why.go_away(), &text));
+                &[]
+            }
+            _ => {
+                let text = chain(&cause).to_string();
+                let code = GoAwayCode::ProtocolError;
+                self.output.write(|out| wire::write_go_away(out, code, &text));
+                &[]
+            }
+        };
+        self.output.write(|out| out.extend_from_slice(answer));
+        self.handshake = None;
+        self.session.forget_waiting();
+        self.input = BytesMut::new();
+        self.closing = Some(cause);
+    }
+
+    /// Writes what is queued. Ready only with what ends the connection.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: Duration,
+    ) -> Poll<Disconnected> {
+        if self.output.is_empty() {
+            return Poll::Pending;
+        }
+        let Some(io) = &mut self.io else { return Poll::Pending };
+        let mut progress = 0;
+        let written = self.output.poll_write(io, cx, &mut progress);
+        if progress > 0 {
+            self.stall = None;
+        }
+        match written {
+            Poll::Ready(Ok(())) => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(self.closing.take().unwrap_or(error.into())),
+            Poll::Pending => {
+                let stall = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+                stall.as_mut().poll(cx).map(|()| Disconnected::NotReading(limit))
+            }
+        }
+    }
+
+    /// Ready when there is nothing left to do and the peer knows.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
+        let done = self.closing.is_some()
+            || (self.session.is_draining() || self.peer_gone) && self.session.is_idle();
+        if !done || !self.output.is_empty() {
+            return Poll::Pending;
+        }
+        let draining = self.closing.is_none() && !self.peer_gone;
+        // A client that is told to go may have called just before: it is still answered, with a
+        // refusal, until it has gone.
+        if !self.shut && !draining {
+            let Some(io) = &mut self.io else { return Poll::Pending };
+            // What it gives does not matter: the connection ends.
+            let _ = ready!(Pin::new(io).poll_shutdown(cx));
+            self.shut = true;
+        }
+        if self.peer_gone {
+            return Poll::Ready(self.closing.take().map_or(Ok(()), Err));
+        }
+        let linger = self.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        ready!(linger.as_mut().poll(cx));
+        Poll::Ready(self.closing.take().map_or(Ok(()), Err))
+    }
+
+    /// Reads once. Ready with what ends the connection, or when something has arrived.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Result<(), Disconnected>>> {
+        if self.peer_gone {
+            return Poll::Pending;
+        }
+        let Some(io) = &mut self.io else { return Poll::Pending };
+        let read = match read::poll_read(io, &mut self.input, cx) {
+            Poll::Ready(read) => read,
+            Poll::Pending => {
+                let Some(Handshake { limit, timer }) = &mut self.handshake else {
+                    return Poll::Pending;
+                };
+                ready!(timer.as_mut().poll(cx));
+                return Poll::Ready(Err(Err(Disconnected::Handshake(*limit))));
+            }
+        };
+        match read {
+            Ok(1..) if self.closing.is_some() => self.input.clear(),
+            Ok(1..) => {}
+            Ok(0) => return self.ended(),
+            Err(error) => return Poll::Ready(Err(Err(self.reset(error)))),
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The peer's stream has ended.
+    fn ended(&mut self) -> Poll<Result<(), Result<(), Disconnected>>> {
+        if let Some(cause) = self.closing.take() {
+            return Poll::Ready(Err(Err(cause)));
+        }
+        if self.peer_goes && self.input.is_empty() {
+            // Half of it: calls that run are answered yet (`[close.half]`).
+            self.peer_gone = true;
+            return Poll::Ready(Ok(()));
+        }
+        if self.input.is_empty() && self.session.is_idle() {
+            return Poll::Ready(Err(Ok(())));
+        }
+        Poll::Ready(Err(Err(Disconnected::Eof)))
+    }
+
+    fn reset(&mut self, error: io::Error) -> Disconnected {
+        self.closing.take().unwrap_or(error.into())
+    }
+
+    /// Takes everything out: what is to be dropped without a lock, and whom to tell.
+    pub(super) fn take_down(&mut self) -> (impl Sized + use<IO>, Vec<Cancellation>) {
+        let running = self.session.running().cloned().collect();
+        self.session.forget_waiting();
+        let left = (
+            self.io.take(),
+            std::mem::take(&mut self.unfinished),
+            std::mem::take(&mut self.input),
+            std::mem::take(&mut self.output),
+        );
+        (left, running)
+    }
+}
+
+/// What a browser, or a client of another RPC system, gets.
+const NOT_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    Content-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 35\r\n\
+    Connection: close\r\n\r\n\
+    This port speaks netrpc, not HTTP.\n";
+
+/// What a TLS client gets: the alert `protocol_version`, fatal (RFC 8446, section 6).
+const NOT_TLS: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x46];

@@ -1,0 +1,128 @@
+//! What a server allows its peers.
+
+use std::time::Duration;
+
+use netrpc_core::wire;
+
+use super::Server;
+
+/// The limits of a server; all are on unless set otherwise.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) max_frame: u32,
+    pub(super) calls: usize,
+    pub(super) waiting_bytes: usize,
+    pub(super) output_bytes: usize,
+    pub(super) connections: usize,
+    pub(super) handshake: Duration,
+    pub(super) write_stall: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_frame: wire::DEFAULT_MAX_FRAME,
+            calls: 256,
+            waiting_bytes: 1 << 20,
+            output_bytes: 1 << 20,
+            connections: 10_000,
+            handshake: Duration::from_secs(5),
+            write_stall: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Where synchronous handlers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum SyncPolicy {
+    /// On the connection's own task, as long as they are quick. A handler that is not is noticed
+    /// within a fraction of a millisecond: the connection goes on without it, and its method runs on
+    /// the thread pool from then on. On a current-thread runtime, and where only one worker is left
+    /// that does not run a handler, the pool is used at once.
+    #[default]
+    Auto,
+    /// Always on the connection's own task, unless the method is marked `blocking`: for services
+    /// all of whose handlers are known to be quick. One that is not holds up its connection.
+    Inline,
+    /// Always on the thread pool, which costs some microseconds a call.
+    Pool,
+}
+
+/// Configures a [`Server`].
+///
+/// | limit | default | what happens at the limit |
+/// |---|---|---|
+/// | [`max_frame`](Self::max_frame) | 4 MiB | a longer request is discarded as it arrives and refused (`TooLarge`); a longer reply becomes an error of its call |
+/// | [`max_calls`](Self::max_calls) | 256 per connection | further calls wait, in order |
+/// | [`max_waiting_bytes`](Self::max_waiting_bytes) | 1 MiB per connection | the connection is not read from until fewer wait |
+/// | [`max_output_bytes`](Self::max_output_bytes) | 1 MiB per connection | the connection is not read from until the peer has read |
+/// | [`write_timeout`](Self::write_timeout) | 30 s | a peer that reads nothing for so long is closed |
+/// | [`max_connections`](Self::max_connections) | 10,000 | a further connection is told so and closed |
+/// | [`handshake_timeout`](Self::handshake_timeout) | 5 s | a peer that has not sent its preface is closed |
+///
+/// ```
+/// # use netrpc::Server;
+/// let server = Server::builder().max_frame(64 << 20).max_calls(1000).build();
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct ServerBuilder {
+    limits: Limits,
+    policy: SyncPolicy,
+}
+
+impl ServerBuilder {
+    /// The largest request or reply, in bytes; 4 MiB unless set.
+    pub fn max_frame(mut self, bytes: u32) -> Self {
+        self.limits.max_frame = bytes;
+        self
+    }
+
+    /// How many calls of one connection run at once; 256 unless set, at least 1.
+    pub fn max_calls(mut self, calls: usize) -> Self {
+        self.limits.calls = calls.max(1);
+        self
+    }
+
+    /// How many bytes of requests may wait on one connection for others to finish; 1 MiB unless set.
+    pub fn max_waiting_bytes(mut self, bytes: usize) -> Self {
+        self.limits.waiting_bytes = bytes;
+        self
+    }
+
+    /// How many bytes of replies may wait on one connection to be read; 1 MiB unless set.
+    pub fn max_output_bytes(mut self, bytes: usize) -> Self {
+        self.limits.output_bytes = bytes;
+        self
+    }
+
+    /// How many connections there may be at once; 10,000 unless set.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.limits.connections = connections;
+        self
+    }
+
+    /// How long a peer may take to send its preface; 5 s unless set.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.handshake = timeout;
+        self
+    }
+
+    /// How long a peer may leave what is sent to it unread; 30 s unless set.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.write_stall = timeout;
+        self
+    }
+
+    /// Where synchronous handlers run; [`SyncPolicy::Auto`] unless set.
+    pub fn sync_policy(mut self, policy: SyncPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The server, with nothing registered yet.
+    pub fn build(self) -> Server {
+        Server::with(self.limits, self.policy)
+    }
+}

@@ -1,0 +1,208 @@
+//! The server: services by name, for any number of connections.
+
+mod answer;
+mod call;
+mod connection;
+mod driver;
+mod limits;
+mod serve;
+mod workers;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use netrpc_core::{
+    Peer,
+    error::Disconnected,
+    service::{IntoService, RegisterError, Registry, Service},
+};
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Notify,
+};
+
+pub use limits::{ServerBuilder, SyncPolicy};
+pub use serve::Serve;
+
+use crate::transport::Listener;
+use connection::{Connection, Stream};
+use limits::Limits;
+
+/// A set of services, to be served on any number of listeners and streams.
+///
+/// Cloning is cheap, and all clones are the same server.
+///
+/// ```
+/// use netrpc::{Server, service};
+///
+/// struct Arith;
+///
+/// #[service]
+/// impl Arith {
+///     fn multiply(&self, (a, b): (i64, i64), reply: &mut i64) {
+///         *reply = a * b;
+///     }
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> anyhow::Result<()> {
+/// let server = Server::new();
+/// server.register(Arith)?;
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// tokio::spawn(server.serve(listener));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+/// What all connections of a server share.
+struct Shared {
+    registry: Registry,
+    limits: Limits,
+    policy: SyncPolicy,
+    /// The number of the newest connection.
+    newest: AtomicU64,
+    /// Every connection that has not ended, by its number.
+    connections: Mutex<HashMap<u64, Arc<dyn Live>>>,
+    /// Told whenever a connection has ended.
+    ended: Notify,
+}
+
+/// A connection, as its server sees it.
+trait Live: Send + Sync {
+    /// Refuses new calls from now on, and ends when those it has are answered.
+    fn drain(&self);
+    /// Ends now.
+    fn abort(&self);
+}
+
+impl Server {
+    /// A server with nothing registered and the default limits; Go's `rpc.NewServer()`.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Limits to be set before serving.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    fn with(limits: Limits, policy: SyncPolicy) -> Self {
+        let shared = Shared {
+            registry: Registry::new(),
+            limits,
+            policy,
+            newest: AtomicU64::new(0),
+            connections: Mutex::default(),
+            ended: Notify::new(),
+        };
+        Server { shared: Arc::new(shared) }
+    }
+
+    /// Registers a service under its own name, from now on and also while serving; Go's
+    /// `rpc.Register`. A service that others hold too is registered as an [`Arc`].
+    ///
+    /// # Errors
+    /// If the name is taken, with Go's text: `rpc: service already defined: Arith`.
+    pub fn register<S: IntoService>(&self, service: S) -> Result<(), RegisterError> {
+        self.register_name(<S::Service as Service>::NAME, service)
+    }
+
+    /// Registers a service under another name; Go's `rpc.RegisterName`.
+    ///
+    /// The name may contain dots: a method's begins behind the last one.
+    ///
+    /// # Errors
+    /// If the name is taken, is empty, or is so long that it does not fit into a request.
+    pub fn register_name<S: IntoService>(
+        &self,
+        name: &str,
+        service: S,
+    ) -> Result<(), RegisterError> {
+        self.shared.registry.register(name, service.into_service())
+    }
+
+    /// Serves every connection that `listener` takes; Go's `rpc.Accept`.
+    ///
+    /// Nothing happens until the returned future is awaited or spawned. It never ends by itself:
+    /// when no connection can be accepted (no file descriptors are left, say), it reports that,
+    /// waits a while and goes on. [`Serve::with_graceful_shutdown`] ends it when told to.
+    pub fn serve<L: Listener>(&self, listener: L) -> Serve<L> {
+        Serve::new(self.clone(), listener)
+    }
+
+    /// Serves one connection until it ends; Go's `rpc.ServeConn`, for any stream.
+    ///
+    /// # Errors
+    /// What ended it, unless the peer left in peace.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection and cancels its handlers.
+    pub async fn serve_conn<IO>(&self, stream: IO) -> Result<(), Arc<Disconnected>>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        /// Aborting a connection that has ended does nothing.
+        struct AbortOnDrop<IO: Stream>(Arc<Connection<IO>>);
+        impl<IO: Stream> Drop for AbortOnDrop<IO> {
+            fn drop(&mut self) {
+                self.0.abort();
+            }
+        }
+        let served = AbortOnDrop(connection::start(self.shared.clone(), stream, Peer::Stream));
+        served.0.ended().await
+    }
+
+    /// The names of the registered services, sorted.
+    pub fn services(&self) -> Vec<String> {
+        self.shared.registry.snapshot().services().to_vec()
+    }
+
+    /// How many connections are being served.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.lock().len()
+    }
+}
+
+impl Server {
+    /// The connections that have not ended.
+    fn live(&self) -> Vec<Arc<dyn Live>> {
+        self.shared.connections.lock().values().cloned().collect()
+    }
+
+    /// Waits until there is no connection.
+    async fn idle(&self) {
+        loop {
+            let ended = self.shared.ended.notified();
+            if self.connections() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("services", &self.services())
+            .field("connections", &self.connections())
+            .finish_non_exhaustive()
+    }
+}

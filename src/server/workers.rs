@@ -1,0 +1,249 @@
+//! Handlers on a runtime's own threads, and the watchdog that looks after them.
+//!
+//! A synchronous handler runs on the worker that read its request: no switch, no wake-up, a few
+//! nanoseconds. The price is that it may block. So while handlers run, their connection stands in a
+//! slot here, and a thread looks at the slots every [`TICK`]: a connection that is in the same call
+//! as a tick ago is taken from its task and goes on in another. At most *workers − 1* handlers run so
+//! at once: one worker is always left to go on with, and to drive the runtime's I/O.
+
+use std::{
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering, fence},
+    },
+    thread::{self, Thread},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::runtime::{Handle, Id, RuntimeFlavor};
+
+/// How often the watchdog looks. A handler that is slower than one to two ticks loses its
+/// connection; one wake-up in a tick costs about 1 % of a core while calls come in.
+const TICK: Duration = Duration::from_micros(200);
+
+/// Ticks without a call after which the watchdog sleeps until there is one.
+const LINGER: u32 = 25;
+
+/// How often to look for a free permit before the call goes to the pool instead, which costs some
+/// microseconds: quick handlers give theirs back within nanoseconds.
+const SPINS: u32 = 100;
+
+/// A connection that may be in a handler.
+pub(super) trait Stall: Send + Sync {
+    /// Takes the connection from its task if that is in the call it was in at the last look, which
+    /// is noted in `seen`. `true` if it did.
+    fn take_over(self: Arc<Self>, seen: &mut u64) -> bool;
+}
+
+/// The worker threads of one runtime.
+pub(super) struct Workers {
+    handle: Handle,
+    /// How many handlers may run inline at once; 0: none ever.
+    limit: usize,
+    /// How many do.
+    running: AtomicUsize,
+    slots: Box<[Mutex<Slot>]>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Counts its users, so that one that was taken over does not clear its successor's.
+    user: u64,
+    watched: Option<Watched>,
+}
+
+struct Watched {
+    connection: Arc<dyn Stall>,
+    /// The call it was in at the last look.
+    seen: u64,
+}
+
+impl Workers {
+    /// Those of the runtime this is called in.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub(super) fn current() -> Arc<Self> {
+        static RUNTIMES: Mutex<Vec<(Id, Weak<Workers>)>> = Mutex::new(Vec::new());
+        let handle = Handle::current();
+        let id = handle.id();
+        let mut runtimes = RUNTIMES.lock();
+        if let Some(workers) = runtimes
+            .iter()
+            .find(|(known, _)| *known == id)
+            .and_then(|(_, workers)| workers.upgrade())
+        {
+            return workers;
+        }
+        let workers = Arc::new(Self::new(handle));
+        runtimes.retain(|(_, workers)| workers.strong_count() > 0);
+        runtimes.push((id, Arc::downgrade(&workers)));
+        drop(runtimes);
+        if workers.limit > 0 {
+            Watchdog::get().runtimes.lock().push(Arc::downgrade(&workers));
+        }
+        workers
+    }
+
+    fn new(handle: Handle) -> Self {
+        let workers = match handle.runtime_flavor() {
+            RuntimeFlavor::MultiThread => handle.metrics().num_workers(),
+            _ => 1,
+        };
+        let limit = if Watchdog::get().is_there() { workers - 1 } else { 0 };
+        let slots = (0..workers).map(|_| Mutex::default()).collect();
+        Workers { handle, limit, running: AtomicUsize::new(0), slots }
+    }
+
+    /// The runtime.
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Puts `connection` under the watchdog's eyes; `None` if there is no room.
+    pub(super) fn watch(&self, connection: impl FnOnce() -> Arc<dyn Stall>) -> Option<Watch<'_>> {
+        if self.limit == 0 {
+            return None;
+        }
+        let mut free = self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            slot.try_lock().filter(|slot| slot.watched.is_none()).map(|slot| (index, slot))
+        });
+        let (index, mut slot) = free.next()?;
+        slot.user += 1;
+        slot.watched = Some(Watched { connection: connection(), seen: 0 });
+        let user = slot.user;
+        drop(slot);
+        Watchdog::get().wake();
+        Some(Watch { workers: self, index, user })
+    }
+
+    /// Leave to run a handler inline; `None` if all but one of the workers may be in one.
+    pub(super) fn permit(&self) -> Option<Permit<'_>> {
+        for _ in 0..SPINS {
+            if self.running.fetch_add(1, Ordering::Acquire) < self.limit {
+                return Some(Permit(self));
+            }
+            self.running.fetch_sub(1, Ordering::Release);
+            std::hint::spin_loop();
+        }
+        None
+    }
+}
+
+/// Leave to run one handler inline.
+pub(super) struct Permit<'a>(&'a Workers);
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// A connection under the watchdog's eyes.
+pub(super) struct Watch<'a> {
+    workers: &'a Workers,
+    index: usize,
+    user: u64,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        let mut slot = self.workers.slots[self.index].lock();
+        if slot.user == self.user {
+            let watched = slot.watched.take();
+            drop(slot);
+            drop(watched);
+        }
+    }
+}
+
+/// The thread that looks at every runtime's slots; one in a process.
+struct Watchdog {
+    runtimes: Mutex<Vec<Weak<Workers>>>,
+    /// Whether it sleeps until woken. Set before a last look at the slots; read after a slot was
+    /// filled: one of the two sees the other.
+    asleep: AtomicBool,
+    /// `None` if the thread could not be started: then nothing runs inline.
+    thread: OnceLock<Option<Thread>>,
+}
+
+impl Watchdog {
+    fn get() -> &'static Self {
+        static WATCHDOG: Watchdog = Watchdog {
+            runtimes: Mutex::new(Vec::new()),
+            asleep: AtomicBool::new(false),
+            thread: OnceLock::new(),
+        };
+        &WATCHDOG
+    }
+
+    /// Whether there is a watchdog; starts it if need be.
+    fn is_there(&'static self) -> bool {
+        let thread = self.thread.get_or_init(|| {
+            let named = thread::Builder::new().name("netrpc-watchdog".to_owned());
+            match named.spawn(|| self.watch()) {
+                Ok(started) => Some(started.thread().clone()),
+                Err(error) => {
+                    tracing::error!(%error, "no watchdog: synchronous handlers run on the pool");
+                    None
+                }
+            }
+        });
+        thread.is_some()
+    }
+
+    fn wake(&self) {
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
+            if let Some(Some(thread)) = self.thread.get() {
+                thread.unpark();
+            }
+        }
+    }
+
+    fn watch(&self) {
+        let mut quiet = 0;
+        loop {
+            if self.look() {
+                quiet = 0;
+            } else {
+                quiet += 1;
+            }
+            if quiet < LINGER {
+                thread::sleep(TICK);
+                continue;
+            }
+            self.asleep.store(true, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            if self.look() {
+                self.asleep.store(false, Ordering::Relaxed);
+            } else {
+                while self.asleep.load(Ordering::Acquire) {
+                    thread::park();
+                }
+            }
+            quiet = 0;
+        }
+    }
+
+    /// Looks at every slot once; `true` if one was taken.
+    fn look(&self) -> bool {
+        let mut busy = false;
+        self.runtimes.lock().retain(|workers| {
+            let Some(workers) = workers.upgrade() else { return false };
+            for slot in &workers.slots {
+                let mut slot = slot.lock();
+                let Some(watched) = &mut slot.watched else { continue };
+                busy = true;
+                if watched.connection.clone().take_over(&mut watched.seen) {
+                    let watched = slot.watched.take();
+                    drop(slot);
+                    drop(watched);
+                }
+            }
+            true
+        });
+        busy
+    }
+}

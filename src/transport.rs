@@ -1,0 +1,65 @@
+//! Sockets: the only place that names them.
+
+use std::{fmt::Debug, future::Future, io};
+
+use netrpc_core::{Error, Peer};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, ToSocketAddrs},
+};
+
+/// Something that takes connections: a TCP or a Unix listener, or one of your own.
+pub trait Listener: Send + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Takes the next connection.
+    ///
+    /// # Errors
+    /// What kept it from doing so. The server reports it, waits a while, and tries again.
+    ///
+    /// # Cancel safety
+    /// Must be cancel safe: a server that shuts down drops the future.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, addr) = TcpListener::accept(self).await?;
+        // Batches are made by us; waiting for the peer's acknowledgement of the last one is pure
+        // loss. A connection that is gone already fails when it is read.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, Peer::Tcp(addr)))
+    }
+}
+
+#[cfg(unix)]
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept(&mut self) -> io::Result<(UnixStream, Peer)> {
+        let (stream, addr) = UnixListener::accept(self).await?;
+        let path = addr.as_pathname().map(Into::into);
+        Ok((stream, Peer::Unix(path)))
+    }
+}
+
+/// Connects over TCP to the first address that answers.
+pub(crate) async fn dial(addr: impl ToSocketAddrs + Debug) -> Result<TcpStream, Error> {
+    let text = format!("{addr:?}").replace('"', "");
+    let stream =
+        TcpStream::connect(addr).await.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+    stream.map_err(|cause| Error::Connect { addr: text, cause })
+}
+
+/// Connects over a Unix socket.
+#[cfg(unix)]
+pub(crate) async fn dial_unix(path: &std::path::Path) -> Result<UnixStream, Error> {
+    UnixStream::connect(path)
+        .await
+        .map_err(|cause| Error::Connect { addr: path.display().to_string(), cause })
+}
