@@ -1,6 +1,8 @@
 //! Go's `net/rpc`, for Rust.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod client;
 mod outgoing;
 mod read;
@@ -18,14 +20,18 @@ pub use netrpc_core::{
 #[cfg(feature = "macros")]
 pub use netrpc_derive::service;
 pub use server::{Serve, Server, ServerBuilder, SyncPolicy};
-pub use transport::Listener;
+pub use transport::{Address, Listener};
 
 /// What the code that `#[service]` writes refers to; not for others, and not stable.
 #[doc(hidden)]
 pub mod __private {
     pub use netrpc_core::{
         Context, Fault,
-        service::{Body, Finished, HandlerFuture, Method, ReplyBuf, Service, failure},
+        service::{Body, Finished, HandlerFuture, Method, ReplyBuf, Service, failure, shape},
     };
     pub use serde;
+
+    #[cfg(feature = "macros")]
+    pub use crate::client::stub::Stub;
+    pub use crate::transport::Address as ToSocketAddrs;
 }

@@ -48,8 +48,15 @@ impl Listener for UnixListener {
     }
 }
 
+/// What can be dialled: `"localhost:1234"`, `("localhost", 1234)`, a socket address, several of them.
+///
+/// Implemented for everything that tokio can resolve and that an error message can show.
+pub trait Address: ToSocketAddrs + Debug {}
+
+impl<A: ToSocketAddrs + Debug + ?Sized> Address for A {}
+
 /// Connects over TCP to the first address that answers.
-pub(crate) async fn dial(addr: impl ToSocketAddrs + Debug) -> Result<TcpStream, Error> {
+pub(crate) async fn dial(addr: impl Address) -> Result<TcpStream, Error> {
     let text = format!("{addr:?}").replace('"', "");
     let stream =
         TcpStream::connect(addr).await.and_then(|stream| stream.set_nodelay(true).map(|()| stream));

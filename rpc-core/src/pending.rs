@@ -60,6 +60,8 @@ pub struct Pending<T> {
     /// The first vacant slot; `slots.len()` if there is none.
     vacant: usize,
     in_flight: usize,
+    /// How many of those wait: their answer has not come.
+    waiting: usize,
     /// The generation of a new slot: past that of every slot that was given back.
     fresh: u32,
     /// Set once, at the end; no call begins from then on.
@@ -89,7 +91,7 @@ const KEEP_SLOTS: usize = 64;
 impl<T> Pending<T> {
     /// A table without calls.
     pub fn new() -> Self {
-        Pending { slots: Vec::new(), vacant: 0, in_flight: 0, fresh: 0, closed: None }
+        Pending { slots: Vec::new(), vacant: 0, in_flight: 0, waiting: 0, fresh: 0, closed: None }
     }
 
     /// Begins a call and gives its sequence number.
@@ -115,6 +117,7 @@ impl<T> Pending<T> {
             }
         }
         self.in_flight += 1;
+        self.waiting += 1;
         Ok(seq(self.slots[index].generation, index))
     }
 
@@ -155,6 +158,7 @@ impl<T> Pending<T> {
                 if let State::Waiting { waker: Some(waker), .. } = std::mem::replace(state, ready) {
                     wakers.push(waker);
                 }
+                self.waiting -= 1;
                 true
             }
             Some(State::Ready(_) | State::Vacant(_)) | None => false,
@@ -166,6 +170,7 @@ impl<T> Pending<T> {
         match self.state(seq) {
             Some(State::Waiting { end, .. }) => {
                 let tell_peer = *end != NOT_QUEUED;
+                self.waiting -= 1;
                 match self.vacate(seq) {
                     State::Waiting { waker, .. } => Abandoned { tell_peer, waker },
                     State::Ready(_) | State::Vacant(_) => unreachable!("it waited just now"),
@@ -200,6 +205,7 @@ impl<T> Pending<T> {
                 slot.state = State::Ready(lost);
             }
         }
+        self.waiting = 0;
     }
 
     /// What ended the connection, once it has ended.
@@ -210,6 +216,11 @@ impl<T> Pending<T> {
     /// Calls that have begun and neither been polled to their end nor given up.
     pub fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// Calls whose answer has not come.
+    pub fn waiting(&self) -> usize {
+        self.waiting
     }
 
     /// The state of call `seq`; `None` if it is not in the table (any more).
@@ -429,6 +440,8 @@ mod tests {
                     _ => {}
                 }
                 prop_assert_eq!(table.in_flight(), model.len());
+                let waiting = model.values().filter(|answer| answer.is_none()).count();
+                prop_assert_eq!(table.waiting(), if closed { 0 } else { waiting });
             }
         }
     }

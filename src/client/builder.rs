@@ -1,14 +1,14 @@
 //! How a client connects, and what it allows its server and its callers.
 
-use std::{fmt::Debug, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::ToSocketAddrs,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Client;
-use crate::{CallOptions, Error, transport};
+use crate::{
+    CallOptions, Error,
+    transport::{self, Address},
+};
 
 /// The limits of one client's connection.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +86,7 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// [`Error::Connect`] if none of the addresses takes the connection.
-    pub async fn dial(self, addr: impl ToSocketAddrs + Debug) -> Result<Client, Error> {
+    pub async fn dial(self, addr: impl Address) -> Result<Client, Error> {
         let stream = transport::dial(addr).await?;
         Ok(self.connect(stream))
     }

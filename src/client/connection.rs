@@ -60,6 +60,8 @@ struct State {
     unwritten: usize,
     /// The offset just behind the outbox in the stream of all bytes sent.
     end: u64,
+    /// The offset up to which the task has tried to write.
+    offered: u64,
     /// The task, while it sleeps. Whoever takes it wakes it.
     task: Option<Waker>,
     /// No caller is left, or one has closed the connection.
@@ -94,6 +96,7 @@ impl Shared {
             pending: Pending::new(),
             end: outbox.len() as u64,
             outbox,
+            offered: 0,
             unwritten: 0,
             task: None,
             leaving: None,
@@ -172,6 +175,23 @@ impl Shared {
             }
             room.await;
         }
+    }
+
+    /// Waits until the task has taken what is queued and tried to write it, or has ended.
+    #[cfg(feature = "blocking")]
+    pub(super) async fn sent(&self) {
+        let queued = self.state.lock().end;
+        std::future::poll_fn(|cx| {
+            let mut state = self.state.lock();
+            if state.offered >= queued || state.pending.closed().is_some() {
+                return Poll::Ready(());
+            }
+            // The task is ready to run: it was woken when something was queued.
+            state.wake();
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     fn has_room(&self) -> bool {
@@ -312,7 +332,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                         drop(state);
                         return self.part(cx);
                     }
-                    if self.go_away.is_some() && !self.shut && state.pending.in_flight() == 0 {
+                    if self.go_away.is_some() && !self.shut && state.pending.waiting() == 0 {
                         return Poll::Ready(Disconnected::Closed);
                     }
                     // Under the same lock, so that nobody appends without waking us.
@@ -331,13 +351,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
             }
             match self.output.poll_write(&mut self.io, cx, &mut self.written) {
                 Poll::Ready(Ok(())) => {
-                    self.shared.state.lock().unwritten = 0;
+                    let mut state = self.shared.state.lock();
+                    state.unwritten = 0;
+                    state.offered = self.written;
+                    drop(state);
                     self.shared.room.notify_waiters();
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(self.failed(error)),
                 Poll::Pending => {
                     let mut state = self.shared.state.lock();
                     state.unwritten = self.output.len();
+                    state.offered = self.written + self.output.len() as u64;
                     if state.leaving == Some(Leaving::Closed) {
                         return Poll::Ready(Disconnected::Closed);
                     }

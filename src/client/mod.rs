@@ -5,6 +5,8 @@ mod call;
 mod connection;
 mod method;
 mod options;
+#[cfg(feature = "macros")]
+pub(crate) mod stub;
 
 use std::{cell::Cell, fmt, fmt::Debug, path::Path, sync::Arc, time::Instant};
 
@@ -13,10 +15,9 @@ use netrpc_core::{
     wire::{self, RequestFields, WriteHeadError},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::ToSocketAddrs,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::transport::Address;
 
 pub use builder::ClientBuilder;
 pub use call::{Call, CallWithMetadata};
@@ -82,7 +83,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Connect`] if none of the addresses takes the connection.
-    pub async fn dial(addr: impl ToSocketAddrs + Debug) -> Result<Client, Error> {
+    pub async fn dial(addr: impl Address) -> Result<Client, Error> {
         Self::builder().dial(addr).await
     }
 
@@ -199,6 +200,12 @@ impl Client {
     /// The connection ends also if the future is dropped after its first poll.
     pub async fn close(&self) {
         self.connection.shared.close().await;
+    }
+
+    /// Waits until what is queued has been offered to the operating system once.
+    #[cfg(feature = "blocking")]
+    pub(crate) async fn sent(&self) {
+        self.connection.shared.sent().await;
     }
 
     /// Whether calls made now fail because the connection has ended, or the server takes no more.

@@ -28,6 +28,7 @@ mod body;
 pub mod failure;
 mod method;
 mod registry;
+pub mod shape;
 
 use std::sync::Arc;
 

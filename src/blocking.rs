@@ -1,0 +1,237 @@
+//! `call` and `go` for threads without a runtime.
+//!
+//! The same client, options, errors and handles as the asynchronous one. No thread is started
+//! behind the caller's back: the connection is driven by the threads that wait for its replies, one
+//! of them at a time for all of them, so that a call costs a write and a read and no switch between
+//! threads.
+//!
+//! ```
+//! # use netrpc::{service, Server};
+//! # struct Arith;
+//! # #[service]
+//! # impl Arith {
+//! #     fn multiply(&self, (a, b): (i64, i64), reply: &mut i64) { *reply = a * b; }
+//! # }
+//! # fn main() -> anyhow::Result<()> {
+//! # let runtime = tokio::runtime::Runtime::new()?;
+//! # let server = Server::new();
+//! # server.register(Arith)?;
+//! # let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
+//! # let addr = listener.local_addr()?;
+//! # runtime.spawn(server.serve(listener));
+//! use netrpc::blocking::Client;
+//!
+//! let client = Client::dial(addr)?;
+//! let product: i64 = client.call("Arith.Multiply", &(7, 8))?; // wait for it
+//! let call = client.go::<_, i64>("Arith.Multiply", &(6, 7)); // or start it …
+//! assert_eq!(product, 56);
+//! assert_eq!(call.wait()?, 42); // … and wait for the handle
+//! # Ok(())
+//! # }
+//! ```
+
+use std::{fmt, io, path::Path, sync::Arc};
+
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::{CallOptions, ClientBuilder, Error, Metadata, MethodName, transport::Address};
+
+/// A connection to a server, for threads without a runtime.
+///
+/// Cloning is cheap, and all clones share the connection; any number of threads may call at once.
+///
+/// The connection is driven while a thread is in [`call`](Self::call), [`go`](Self::go) or
+/// [`Call::wait`]. While none is, nothing is read: a server that sends very much to a client that
+/// does not wait for it will give it up after some time.
+///
+/// # Panics
+/// All of its methods panic inside an asynchronous runtime's own threads, where waiting would hold
+/// up others: use [`crate::Client`] there.
+#[derive(Clone)]
+pub struct Client {
+    // Before the thread's own runtime, so that it is dropped before it.
+    inner: crate::Client,
+    runtime: Arc<Inside>,
+}
+
+impl Client {
+    /// Connects over TCP, to the first address that answers.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if none of the addresses takes the connection.
+    pub fn dial(addr: impl Address) -> Result<Self, Error> {
+        Self::dial_with(crate::Client::builder(), addr)
+    }
+
+    /// Connects over TCP with the limits and options of `builder`.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if none of the addresses takes the connection.
+    pub fn dial_with(builder: ClientBuilder, addr: impl Address) -> Result<Self, Error> {
+        let runtime = Inside::new().map_err(|cause| no_runtime(format!("{addr:?}"), cause))?;
+        let inner = runtime.get().block_on(builder.dial(addr))?;
+        Ok(Client { inner, runtime: Arc::new(runtime) })
+    }
+
+    /// Connects over a Unix socket.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if nobody listens there.
+    #[cfg(unix)]
+    pub fn dial_unix(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let runtime =
+            Inside::new().map_err(|cause| no_runtime(path.display().to_string(), cause))?;
+        let inner = runtime.get().block_on(crate::Client::dial_unix(path))?;
+        Ok(Client { inner, runtime: Arc::new(runtime) })
+    }
+
+    /// The same connection with other options: those set in `options` replace this client's, the
+    /// others stay. Metadata is added to this client's.
+    #[must_use = "the options are those of the client that is returned"]
+    pub fn with(&self, options: CallOptions) -> Self {
+        Client { inner: self.inner.with(options), runtime: self.runtime.clone() }
+    }
+
+    /// Calls a method and waits for its reply; Go's `client.Call`.
+    ///
+    /// # Errors
+    /// [`Error`], whose [`may_have_run`](Error::may_have_run) tells whether the method may have run.
+    pub fn call<A, R>(&self, method: impl MethodName<A, R>, args: &A) -> Result<R, Error>
+    where
+        A: Serialize + ?Sized,
+        R: DeserializeOwned,
+    {
+        self.runtime.get().block_on(self.inner.call(method, args))
+    }
+
+    /// Starts a call and gives its handle; Go's `client.Go`. The request has been handed to the
+    /// operating system when this returns, unless the server does not read.
+    pub fn go<A, R>(&self, method: impl MethodName<A, R>, args: &A) -> Call<R>
+    where
+        A: Serialize + ?Sized,
+        R: DeserializeOwned,
+    {
+        let _inside = self.runtime.get().enter();
+        let inner = self.inner.go(method, args);
+        drive(&self.runtime, &self.inner);
+        Call { inner: Some(inner), client: self.clone() }
+    }
+
+    /// Ends the connection at once; Go's `client.Close`. Pending calls end with [`Error::Shutdown`].
+    pub fn close(&self) {
+        self.runtime.get().block_on(self.inner.close());
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("blocking::Client").field(&self.inner).finish()
+    }
+}
+
+/// A call that has been started, for threads without a runtime.
+///
+/// Dropping it cancels the call; [`detach`](Self::detach) lets it run.
+#[must_use = "dropping a call cancels it: wait for it, or `detach` it"]
+pub struct Call<R> {
+    /// `None` once it is waited for or detached.
+    inner: Option<crate::Call<R>>,
+    client: Client,
+}
+
+impl<R: DeserializeOwned> Call<R> {
+    /// Waits for the reply.
+    ///
+    /// # Errors
+    /// [`Error`], whose [`may_have_run`](Error::may_have_run) tells whether the method may have run.
+    pub fn wait(mut self) -> Result<R, Error> {
+        let call = self.inner.take().expect("taken only by methods that consume the call");
+        self.client.runtime.get().block_on(call)
+    }
+
+    /// Waits for the reply together with the metadata the handler sent with it.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_with_metadata(mut self) -> Result<(R, Metadata), Error> {
+        let call = self.inner.take().expect("taken only by methods that consume the call");
+        self.client.runtime.get().block_on(call.with_metadata())
+    }
+}
+
+impl<R> Call<R> {
+    /// Lets the call run to its end though nobody waits for its reply.
+    pub fn detach(mut self) {
+        if let Some(call) = self.inner.take() {
+            call.detach();
+        }
+    }
+}
+
+impl<R> Drop for Call<R> {
+    fn drop(&mut self) {
+        let Some(call) = self.inner.take() else { return };
+        drop(call);
+        // The server is to be told now, not when somebody waits the next time. Where waiting is
+        // forbidden it has to be then.
+        if may_wait() {
+            drive(&self.client.runtime, &self.client.inner);
+        }
+    }
+}
+
+impl<R> fmt::Debug for Call<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("blocking::Call").field(&self.inner).finish()
+    }
+}
+
+/// A runtime without threads: whoever waits in it drives the connection, and while several wait, one
+/// does it for all.
+struct Inside {
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Inside {
+    fn new() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Ok(Inside { runtime: Some(runtime) })
+    }
+
+    fn get(&self) -> &Runtime {
+        self.runtime.as_ref().expect("it is taken only by `drop`")
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        if may_wait() {
+            // The last handle is gone, and the connection's task says goodbye when it has its turn:
+            // once to write, and once more because it lets others go first.
+            runtime.block_on(async {
+                for _ in 0..3 {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        runtime.shutdown_background();
+    }
+}
+
+/// Whether this thread may wait: it is not a runtime's own, and does not unwind.
+fn may_wait() -> bool {
+    Handle::try_current().is_err() && !std::thread::panicking()
+}
+
+fn no_runtime(addr: String, cause: io::Error) -> Error {
+    Error::Connect { addr, cause }
+}
+
+/// Has the connection's task send what is queued, without waiting for the server.
+fn drive(runtime: &Inside, client: &crate::Client) {
+    runtime.get().block_on(client.sent());
+}

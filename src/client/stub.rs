@@ -1,0 +1,72 @@
+//! What every typed stub of `#[service]` is made of: a client, and the service's name there.
+
+use std::sync::Arc;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Call, CallOptions, Client, Error, TypedMethod};
+
+/// A client together with the name its service goes by.
+#[derive(Debug, Clone)]
+pub struct Stub {
+    client: Client,
+    /// The name given to `register_name`; `None` is the one in the method constants.
+    name: Option<Arc<str>>,
+}
+
+impl Stub {
+    /// A service registered under its own name.
+    pub fn new(client: Client) -> Self {
+        Stub { client, name: None }
+    }
+
+    /// A service registered under another.
+    pub fn with_name(client: Client, name: &str) -> Self {
+        Stub { client, name: Some(name.into()) }
+    }
+
+    /// The same with other options.
+    #[must_use]
+    pub fn with(&self, options: CallOptions) -> Self {
+        Stub { client: self.client.with(options), name: self.name.clone() }
+    }
+
+    /// The connection.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Calls a method and waits for its reply.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn call<A, R>(&self, method: TypedMethod<A, R>, args: &A) -> Result<R, Error>
+    where
+        A: Serialize + ?Sized,
+        R: DeserializeOwned,
+    {
+        match &self.name {
+            None => self.client.call(method, args).await,
+            Some(name) => self.client.call(&*renamed(name, method.name()), args).await,
+        }
+    }
+
+    /// Starts a call.
+    pub fn go<A, R>(&self, method: TypedMethod<A, R>, args: &A) -> Call<R>
+    where
+        A: Serialize + ?Sized,
+        R: DeserializeOwned,
+    {
+        match &self.name {
+            None => self.client.go(method, args),
+            Some(name) => self.client.go(&*renamed(name, method.name()), args),
+        }
+    }
+}
+
+/// `Arith.Multiply` as a method of the service called `name`.
+fn renamed(name: &str, method: &str) -> String {
+    // A method's name has no dot, which `#[service]` sees to; a service's may.
+    let method = method.rsplit_once('.').map_or(method, |(_, method)| method);
+    format!("{name}.{method}")
+}
