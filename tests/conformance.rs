@@ -328,7 +328,8 @@ async fn serving_ends_when_told_to() {
     soon(serving).await.unwrap();
 }
 
-/// Go's `TestShutdown`: the reply to a call still arrives when the client has closed its half.
+/// Go's `TestShutdown`, `[close.half]`: the reply to a call still arrives when the client has closed
+/// its half.
 #[tokio::test]
 async fn half_close_in_mid_call() {
     let (server, arith) = (Server::new(), Arc::new(Arith::new()));

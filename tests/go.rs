@@ -171,6 +171,7 @@ async fn a_detached_call_runs_to_its_end_also_when_the_client_is_dropped() {
     assert_eq!(gate.cancelled.available_permits(), 0);
 }
 
+/// `[close.eof]`
 #[tokio::test]
 async fn closing_ends_pending_calls_and_cancels_their_handlers() {
     let gate = Gate::new();

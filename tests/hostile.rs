@@ -137,6 +137,21 @@ async fn a_claimed_length_gets_no_memory_and_no_neighbour() {
     assert_eq!(soon(raw.rest()).await, [], "it ends in mid-frame, without an answer");
 }
 
+/// `[frame.seq-in-use]`
+#[tokio::test]
+async fn a_number_used_twice_breaks_the_connection() {
+    let server = server();
+    let neighbour = dial(&server).await;
+    let mut bytes = Preface::OURS.to_bytes().to_vec();
+    bytes.extend(request(5, "Echo.Wait", &encoded(&1)));
+    bytes.extend(request(5, "Echo.Wait", &encoded(&2)));
+    let (code, text) = go_away(&answer_to(&server, &bytes).await);
+    assert_eq!(code, GoAwayCode::ProtocolError);
+    assert!(text.contains("sequence number 5 again"), "{text}");
+    is_alive(&neighbour).await;
+}
+
+/// `[frame.limit]`
 #[tokio::test]
 async fn a_request_over_the_limit_is_refused_and_the_connection_lives() {
     let server = Server::builder().max_frame(1000).build();

@@ -55,6 +55,7 @@ fn server(gate: &Arc<Gate>) -> Server {
     server
 }
 
+/// `[close.goaway]`
 #[tokio::test]
 async fn a_graceful_shutdown_answers_what_has_begun_and_refuses_the_rest() {
     let gate = Gate::new();

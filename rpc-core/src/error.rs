@@ -197,6 +197,9 @@ pub enum Disconnected {
     /// The peer broke the protocol, or bytes were corrupted on the way.
     #[error("the peer broke the protocol")]
     Protocol(#[from] WireError),
+    /// The peer gave a call the number of one that has not been answered yet.
+    #[error("the peer used sequence number {0} again before its call was answered")]
+    SeqInUse(u64),
     /// The peer did not begin to speak in time.
     #[error("the peer sent no preface within {} s", .0.as_secs_f32())]
     Handshake(Duration),

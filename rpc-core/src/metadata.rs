@@ -183,3 +183,53 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 impl ExactSizeIterator for Iter<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_keeps_its_place_and_takes_its_last_value() {
+        let mut metadata = Metadata::new();
+        assert_eq!(metadata.insert("a", "1"), None);
+        assert_eq!(metadata.insert("b", "2"), None);
+        assert_eq!(metadata.insert("a", "3"), Some(b"1".to_vec()));
+        assert!(metadata.iter().eq([("a", &b"3"[..]), ("b", b"2")]));
+        assert_eq!((metadata.len(), metadata.iter().len()), (2, 2));
+
+        assert_eq!(metadata.remove("a"), Some(b"3".to_vec()));
+        assert_eq!(metadata.remove("a"), None);
+        assert_eq!((metadata.get("a"), metadata.get("b")), (None, Some("2")));
+        let collected: Metadata = [("b", "1"), ("b", "2")].into_iter().collect();
+        assert_eq!(collected, metadata);
+    }
+
+    #[test]
+    fn a_value_that_is_not_text_is_bytes_only() {
+        let metadata: Metadata = [("key", b"\xFF")].into_iter().collect();
+        assert_eq!(metadata.get("key"), None);
+        assert_eq!(metadata.get_bytes("key"), Some(&b"\xFF"[..]));
+    }
+
+    #[test]
+    fn an_empty_one_owns_nothing() {
+        assert_eq!(Metadata::default().entries.capacity(), 0);
+        let none: [(String, Vec<u8>); 0] = [];
+        assert_eq!(none.into_iter().collect::<Metadata>().entries.capacity(), 0);
+    }
+
+    #[test]
+    fn the_limits_are_named() {
+        let text = |metadata: Metadata| metadata.check().unwrap_err().to_string();
+        let many = (0..65).map(|i| (i.to_string(), "")).collect();
+        assert_eq!(text(many), "metadata has at most 64 entries, this has 65");
+        let long = [("x".repeat(256), "")].into_iter().collect();
+        assert_eq!(text(long), "a metadata key has 1 to 255 bytes, this one has 256");
+        let large = [("key", vec![0; MAX_BYTES])].into_iter().collect();
+        assert_eq!(
+            text(large),
+            "metadata takes at most 16384 bytes on the wire, this takes 16390; \
+             larger things belong in the arguments"
+        );
+    }
+}

@@ -59,6 +59,9 @@ pub enum Admission {
     Wait,
     /// Answer with this fault; it has not run.
     Refuse(Fault),
+    /// Close the connection: its number is that of a call which has not been answered yet, so that
+    /// no answer could tell the two apart (`[frame.seq-in-use]`).
+    SeqInUse,
 }
 
 /// What a cancel found.
@@ -93,20 +96,26 @@ impl<C, W> ServerSession<C, W> {
         deadline: Option<Instant>,
         now: impl FnOnce() -> Instant,
     ) -> Admission {
+        if self.is_in_use(seq) {
+            return Admission::SeqInUse;
+        }
         if self.draining {
-            return refuse(FaultCode::ShuttingDown, "the server is shutting down");
+            let text = "the server is shutting down";
+            return Admission::Refuse(Fault::with_code(FaultCode::ShuttingDown, text));
         }
         if deadline.is_some_and(|deadline| deadline <= now()) {
             return Admission::Refuse(expired());
         }
         if self.running.len() < self.limits.calls && self.waiting.is_empty() {
-            if !self.running.is_empty() && self.running.contains_key(&seq) {
-                let text = format!("sequence number {seq} is that of a call still running");
-                return refuse(FaultCode::Unsupported, text);
-            }
             return Admission::Run;
         }
         Admission::Wait
+    }
+
+    fn is_in_use(&self, seq: u64) -> bool {
+        !self.is_idle()
+            && (self.running.contains_key(&seq)
+                || self.waiting.iter().any(|waiting| waiting.seq == seq))
     }
 
     /// Keeps a call of `bytes` bytes until others have finished.
@@ -200,10 +209,6 @@ pub fn deadline(now: Instant, remaining: Duration) -> Option<Instant> {
 /// The answer to a call whose time was over before it began.
 pub fn expired() -> Fault {
     Fault::with_code(FaultCode::Expired, "the deadline passed before the call began")
-}
-
-fn refuse(code: FaultCode, text: impl Into<String>) -> Admission {
-    Admission::Refuse(Fault::with_code(code, text))
 }
 
 #[cfg(test)]
@@ -302,11 +307,17 @@ mod tests {
         assert_eq!(session.next_waiting(), None, "it never runs");
     }
 
+    /// `[frame.seq-in-use]`
     #[test]
-    fn the_number_of_a_running_call_cannot_be_used_again() {
+    fn the_number_of_a_call_that_is_not_answered_cannot_be_used_again() {
         let mut session = session();
         session.started(1, "one");
-        assert_eq!(code(session.admit(1, None, now)), FaultCode::Unsupported);
+        session.started(2, "two");
+        session.wait(3, 10, "three");
+        assert_eq!(session.admit(1, None, now), Admission::SeqInUse);
+        assert_eq!(session.admit(3, None, now), Admission::SeqInUse);
+        session.finished(2);
+        assert_eq!(session.next_waiting(), Some((3, "three")));
         session.finished(1);
         assert_eq!(session.admit(1, None, now), Admission::Run);
     }

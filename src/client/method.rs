@@ -45,8 +45,11 @@ impl<A: ?Sized, R> MethodName<A, R> for TypedMethod<A, R> {
 pub struct TypedMethod<A: ?Sized, R> {
     name: &'static str,
     /// Covariant: a method that takes `Args<'static>` takes any `Args<'_>`.
-    types: PhantomData<fn() -> (Box<A>, R)>,
+    types: PhantomData<Types<A, R>>,
 }
+
+/// Both types, as results only.
+type Types<A, R> = fn() -> (Box<A>, R);
 
 impl<A: ?Sized, R> TypedMethod<A, R> {
     /// The method of this full name.

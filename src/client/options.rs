@@ -51,7 +51,7 @@ impl CallOptions {
     /// These options, with what `over` sets in place of what is set here.
     pub(crate) fn overridden_by(&self, over: CallOptions) -> Self {
         let mut metadata = self.metadata.clone();
-        for (key, value) in over.metadata.iter() {
+        for (key, value) in &over.metadata {
             metadata.insert(key, value);
         }
         CallOptions { timeout: over.timeout.or(self.timeout), metadata }

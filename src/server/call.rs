@@ -9,6 +9,7 @@ use std::{
 
 use netrpc_core::{
     CallId, Cancellation, Context, Fault,
+    error::Disconnected,
     fault::FaultCode,
     service::{Body, Entry, EntryHandler, Finished, HandlerFuture, ReplyBuf},
     session::{self, Admission, Cancelled},
@@ -51,7 +52,7 @@ impl<IO: Stream> Connection<IO> {
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
         watched: &mut Watched<'a>,
-    ) -> Result<Served, netrpc_core::error::Disconnected> {
+    ) -> Result<Served, Disconnected> {
         if driver.is_closing() || !driver.shake_hands()? {
             return Ok(Served::All);
         }
@@ -74,7 +75,7 @@ impl<IO: Stream> Connection<IO> {
                 crate::read::settle(input);
                 return Ok(Served::All);
             };
-            if self.receive(driver, incoming, watched) == Turn::HandedOver {
+            if self.receive(driver, incoming, watched)? == Turn::HandedOver {
                 return Ok(Served::HandedOver);
             }
         }
@@ -85,7 +86,7 @@ impl<IO: Stream> Connection<IO> {
         driver: &mut MutexGuard<'_, Driver<IO>>,
         incoming: Incoming,
         watched: &mut Watched<'a>,
-    ) -> Turn {
+    ) -> Result<Turn, Disconnected> {
         match incoming {
             Incoming::Frame(frame) => match frame.kind {
                 Kind::Request => return self.request(driver, frame, watched),
@@ -102,7 +103,7 @@ impl<IO: Stream> Connection<IO> {
             }
             Incoming::Oversized { .. } => {}
         }
-        Turn::Ours
+        Ok(Turn::Ours)
     }
 
     fn request<'a>(
@@ -110,29 +111,35 @@ impl<IO: Stream> Connection<IO> {
         driver: &mut MutexGuard<'_, Driver<IO>>,
         frame: Frame,
         watched: &mut Watched<'a>,
-    ) -> Turn {
-        let admitted = RequestHead::parse(frame.head())
-            .map_err(|error| Fault::with_code(error.fault_code(), error.to_string()))
-            .and_then(|head| {
-                let deadline = head.deadline.and_then(|left| session::deadline(now(), left));
-                let entry = driver.table(&self.server.registry).find(head.method)?.clone();
-                match driver.session.admit(frame.seq, deadline, now) {
-                    Admission::Refuse(fault) => Err(fault),
-                    Admission::Run => Ok((entry, deadline, true)),
-                    Admission::Wait => Ok((entry, deadline, false)),
-                }
-            });
-        match admitted {
-            Ok((entry, deadline, true)) => {
-                return self.run(driver, Request { frame, entry, deadline }, watched);
+    ) -> Result<Turn, Disconnected> {
+        let head = match RequestHead::parse(frame.head()) {
+            Ok(head) => head,
+            Err(error) => {
+                let fault = Fault::with_code(error.fault_code(), error.to_string());
+                self.refuse(driver, frame.seq, &fault);
+                return Ok(Turn::Ours);
             }
-            Ok((entry, deadline, false)) => {
+        };
+        let deadline = head.deadline.and_then(|left| session::deadline(now(), left));
+        let entry = match driver.table(&self.server.registry).find(head.method) {
+            Ok(entry) => entry.clone(),
+            Err(fault) => {
+                self.refuse(driver, frame.seq, &fault);
+                return Ok(Turn::Ours);
+            }
+        };
+        match driver.session.admit(frame.seq, deadline, now) {
+            Admission::Run => {
+                return Ok(self.run(driver, Request { frame, entry, deadline }, watched));
+            }
+            Admission::Wait => {
                 let (seq, bytes) = (frame.seq, wire::HEADER_LEN + frame.payload().len());
                 driver.session.wait(seq, bytes, Request { frame, entry, deadline });
             }
-            Err(fault) => self.refuse(driver, frame.seq, &fault),
+            Admission::Refuse(fault) => self.refuse(driver, frame.seq, &fault),
+            Admission::SeqInUse => return Err(Disconnected::SeqInUse(frame.seq)),
         }
-        Turn::Ours
+        Ok(Turn::Ours)
     }
 
     fn refuse(&self, driver: &mut Driver<IO>, seq: u64, fault: &Fault) {

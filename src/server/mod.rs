@@ -126,7 +126,7 @@ impl Server {
         name: &str,
         service: S,
     ) -> Result<(), RegisterError> {
-        self.shared.registry.register(name, service.into_service())
+        self.shared.registry.register(name, &service.into_service())
     }
 
     /// Serves every connection that `listener` takes; Go's `rpc.Accept`.

@@ -195,10 +195,11 @@ impl Watchdog {
 
     fn wake(&self) {
         fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
-            if let Some(Some(thread)) = self.thread.get() {
-                thread.unpark();
-            }
+        if self.asleep.load(Ordering::Relaxed)
+            && self.asleep.swap(false, Ordering::AcqRel)
+            && let Some(Some(thread)) = self.thread.get()
+        {
+            thread.unpark();
         }
     }
 

@@ -18,7 +18,7 @@
 //! }
 //!
 //! let registry = Registry::new();
-//! registry.register("Clock", Arc::new(Clock)).unwrap();
+//! registry.register("Clock", &Arc::new(Clock)).unwrap();
 //! assert!(registry.snapshot().find("Clock.Double").is_ok());
 //! let missing = registry.snapshot().find("Clock.Halve").unwrap_err();
 //! assert_eq!(missing.message(), "rpc: can't find method Clock.Halve");

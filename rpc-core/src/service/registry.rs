@@ -43,12 +43,12 @@ impl Registry {
     ///
     /// # Errors
     /// If the name is taken, empty, or too long for the wire with one of the methods behind it.
-    pub fn register<S: Service>(&self, name: &str, service: Arc<S>) -> Result<(), RegisterError> {
+    pub fn register<S: Service>(&self, name: &str, service: &Arc<S>) -> Result<(), RegisterError> {
         if name.is_empty() {
             return Err(RegisterError::NoName { type_name: type_name::<S>() });
         }
         let entries: Vec<_> =
-            S::METHODS.iter().map(|method| Entry::new(name, &service, method)).collect();
+            S::METHODS.iter().map(|method| Entry::new(name, service, method)).collect();
         for entry in &entries {
             if let Some(long) = entry.names().find(|long| long.len() > MAX_METHOD_NAME) {
                 return Err(RegisterError::NameTooLong { name: long });

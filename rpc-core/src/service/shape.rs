@@ -70,31 +70,6 @@ impl<R: Serialize> Reply for R {
     }
 }
 
-/// What a method without a `reply: &mut R` can return: some `Result`.
-#[diagnostic::on_unimplemented(
-    message = "a method without `reply: &mut R` returns `Result<R, E>`, and `{Self}` is none",
-    label = "this is not a `Result`"
-)]
-pub trait Outcome {
-    /// The reply.
-    type Reply;
-    /// The error.
-    type Error;
-    /// As what it is.
-    ///
-    /// # Errors
-    /// The method's.
-    fn outcome(self) -> Result<Self::Reply, Self::Error>;
-}
-
-impl<R, E> Outcome for Result<R, E> {
-    type Reply = R;
-    type Error = E;
-    fn outcome(self) -> Result<R, E> {
-        self
-    }
-}
-
 /// The arguments of a request.
 ///
 /// # Errors
@@ -117,15 +92,6 @@ pub fn initial<R: Initial>() -> R {
 #[inline]
 pub fn finish<R: Reply>(reply: &mut ReplyBuf, value: &R) -> Result<(), Fault> {
     value.encode(reply)
-}
-
-/// What a method returned, as a `Result`.
-///
-/// # Errors
-/// The method's.
-#[inline]
-pub fn outcome<O: Outcome>(returned: O) -> Result<O::Reply, O::Error> {
-    returned.outcome()
 }
 
 /// The names of a method's argument and reply types.

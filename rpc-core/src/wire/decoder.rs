@@ -137,8 +137,7 @@ impl FrameDecoder {
                 });
             }
             let crc = crc32c::crc32c(&bytes[..CHECKED_LEN]);
-            let wanted = Kind::from_u8(header.kind).filter(|_| header.length <= self.max_frame);
-            let Some(kind) = wanted else {
+            let Some(kind) = self.wanted(&header) else {
                 buf.advance(HEADER_LEN);
                 self.skip = Some(Skip { header, left: header.length as usize, crc });
                 continue;
@@ -171,10 +170,10 @@ impl FrameDecoder {
             return HEADER_LEN - buf.len();
         };
         let header = Header::from_bytes(header);
-        if header.length > self.max_frame {
+        if self.wanted(&header).is_none() {
             return 0;
         }
-        let missing = (HEADER_LEN + header.length as usize).saturating_sub(buf.len());
+        let missing = (header.length as usize).saturating_sub(buf.len() - HEADER_LEN);
         missing.min(buf.len().max(READ_AHEAD))
     }
 
@@ -184,6 +183,12 @@ impl FrameDecoder {
     /// To be asked after [`next`](Self::next) returned `None`, with the same buffer.
     pub fn is_mid_frame(&self, buf: &[u8]) -> bool {
         self.skip.is_some() || !buf.is_empty()
+    }
+
+    /// What the frame is, unless its payload is to be discarded.
+    #[inline]
+    fn wanted(&self, header: &Header) -> Option<Kind> {
+        if header.length > self.max_frame { None } else { Kind::from_u8(header.kind) }
     }
 
     /// Discards what has arrived of the unwanted payload; `None` if there is more to come.

@@ -139,6 +139,21 @@ impl<'a> FaultBody<'a> {
 /// It always succeeds, because it is what a call is answered with when nothing else can be: a
 /// message over [`MAX_MESSAGE`](super::MAX_MESSAGE) is cut, and a `detail` that does not fit the
 /// frame is left out (`[fault.fit]`). A limit below 64 bytes counts as 64.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use netrpc_core::wire::{self, FaultBody, FaultCode, FrameDecoder, Incoming};
+///
+/// let mut out = Vec::new();
+/// wire::write_fault(&mut out, 7, FaultCode::Expired, "25 ms too late", b"", 1 << 20);
+///
+/// let mut arrived = BytesMut::from(&out[..]);
+/// let Some(Incoming::Frame(frame)) = FrameDecoder::new(1 << 20).next(&mut arrived)? else { panic!() };
+/// let fault = FaultBody::parse(frame.body_slice())?;
+/// assert_eq!((frame.seq, fault.code, fault.message), (7, FaultCode::Expired, "25 ms too late"));
+/// assert!(!fault.code.may_have_run());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn write_fault(
     out: &mut Vec<u8>,
     seq: u64,

@@ -147,17 +147,20 @@ impl<'a> ReplyHead<'a> {
     }
 }
 
-/// Appends a reply's head and returns how many bytes it has, for [`finish`](super::finish).
+/// Appends a reply's head and returns how many bytes it has, for [`finish`](super::finish); 0 if
+/// there is no metadata.
 ///
 /// # Errors
 ///
 /// If the metadata is over its limits; nothing is appended then.
 pub fn write_reply_head(out: &mut Vec<u8>, metadata: &Metadata) -> Result<u16, MetadataError> {
+    if metadata.is_empty() {
+        return Ok(0);
+    }
     metadata.check()?;
     let start = out.len();
-    if !metadata.is_empty() {
-        write_metadata(out, metadata);
-    }
+    write_metadata(out, metadata);
+    // 3 + 16 Ki of metadata at most.
     Ok((out.len() - start) as u16)
 }
 

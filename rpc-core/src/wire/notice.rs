@@ -11,7 +11,7 @@ use thiserror::Error;
 
 /// The longest message, in bytes, that is sent with a fault or a go-away: 16 KiB.
 ///
-/// A longer one is cut at a character and ends in `…` (`[notice.cut]`): a text for people must
+/// A longer one is cut at a character and ends in `…` (`[fault.fit]`): a text for people must
 /// not be the reason why a call gets no answer.
 pub const MAX_MESSAGE: usize = 16 * 1024;
 

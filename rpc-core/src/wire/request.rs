@@ -83,6 +83,20 @@ pub enum WriteHeadError {
 
 /// Appends a request's head and returns how many bytes it has, for [`finish`](super::finish).
 ///
+/// ```
+/// use std::time::Duration;
+/// use netrpc_core::wire::{self, RequestFields, RequestHead};
+///
+/// let fields = RequestFields { deadline: Some(Duration::from_millis(250)), ..Default::default() };
+/// let mut head = Vec::new();
+/// wire::write_request_head(&mut head, "Arith.Multiply", &fields)?;
+///
+/// let head = RequestHead::parse(&head)?;
+/// assert_eq!(head.method, "Arith.Multiply");
+/// assert_eq!(head.deadline, Some(Duration::from_millis(250)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// If the name or the metadata is over its limits; nothing is appended then.

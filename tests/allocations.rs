@@ -1,0 +1,57 @@
+//! Go's `TestCountMallocs`: how often a call allocates, on both sides together.
+
+mod common;
+
+use allocation_counter::measure;
+use common::pipe;
+use futures_util::future::join_all;
+use netrpc::{Client, Server, SyncPolicy, service};
+
+struct Arith;
+
+#[service]
+impl Arith {
+    fn multiply(&self, (a, b): (i64, i64), reply: &mut i64) {
+        *reply = a * b;
+    }
+}
+
+async fn calls(client: &Client, n: i64) {
+    for n in 0..n {
+        assert_eq!(client.call::<_, i64>("Arith.Multiply", &(n, 2)).await.unwrap(), n * 2);
+    }
+}
+
+/// Client and server on one thread, so that one counter sees both.
+fn client(runtime: &tokio::runtime::Runtime) -> Client {
+    let server = Server::builder().sync_policy(SyncPolicy::Inline).build();
+    server.register(Arith).unwrap();
+    runtime.block_on(async { pipe(&server) })
+}
+
+#[test]
+fn a_call_allocates_nothing_once_the_buffers_are_there() {
+    const CALLS: u64 = 1000;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = client(&runtime);
+    runtime.block_on(calls(&client, 100));
+    let counted = measure(|| runtime.block_on(calls(&client, CALLS as i64)));
+    let each = counted.count_total as f64 / CALLS as f64;
+    println!("one caller: {each} allocations a call");
+    assert!(each <= 1.0, "{each} allocations a call");
+}
+
+#[test]
+fn nor_does_one_of_many() {
+    const ROUNDS: i64 = 100;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = client(&runtime);
+    let all = || join_all((0..64).map(|_| calls(&client, ROUNDS)));
+    runtime.block_on(all());
+    let counted = measure(|| {
+        runtime.block_on(all());
+    });
+    let each = counted.count_total as f64 / (64 * ROUNDS) as f64;
+    println!("64 callers: {each} allocations a call");
+    assert!(each <= 1.0, "{each} allocations a call");
+}

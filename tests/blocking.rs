@@ -1,0 +1,170 @@
+//! The client for threads without a runtime.
+#![cfg(feature = "blocking")]
+
+mod common;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use netrpc::{CallOptions, Context, Error, Server, blocking::Client, service};
+use tokio::sync::Semaphore;
+
+struct Gate {
+    open: Semaphore,
+    begun: mpsc::Sender<u64>,
+    cancelled: Arc<AtomicBool>,
+}
+
+#[service]
+impl Gate {
+    fn echo(&self, cx: &Context, n: u64, reply: &mut u64) {
+        cx.set_reply_metadata("kind", "echo");
+        *reply = n;
+    }
+
+    async fn pass(&self, n: u64, reply: &mut u64) {
+        self.begun.send(n).expect("the test waits for it");
+        self.open.acquire().await.expect("never closed").forget();
+        *reply = n;
+    }
+
+    #[method(no_cancel)]
+    async fn watch(&self, cx: &Context, n: u64, _reply: &mut ()) {
+        self.begun.send(n).expect("the test waits for it");
+        cx.cancelled().await;
+        self.cancelled.store(true, Ordering::SeqCst);
+        self.begun.send(n).expect("the test waits for it");
+    }
+}
+
+/// A server in a runtime of its own, which the test's threads have no part in.
+struct Setup {
+    addr: SocketAddr,
+    gate: Arc<Gate>,
+    begun: mpsc::Receiver<u64>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Setup {
+    fn new() -> Self {
+        let (send, begun) = mpsc::channel();
+        let cancelled = Arc::default();
+        let gate = Arc::new(Gate { open: Semaphore::new(0), begun: send, cancelled });
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let server = Server::new();
+        server.register(gate.clone()).unwrap();
+        let addr = runtime.block_on(common::listen(&server));
+        Setup { addr, gate, begun, _runtime: runtime }
+    }
+
+    fn begun(&self) -> u64 {
+        self.begun.recv_timeout(Duration::from_secs(20)).expect("the handler begins")
+    }
+}
+
+#[test]
+fn call_and_go_without_a_runtime() {
+    let setup = Setup::new();
+    let client = Client::dial(setup.addr).unwrap();
+    assert_eq!(client.call::<_, u64>("Gate.Echo", &7).unwrap(), 7);
+    let calls: Vec<_> = (0..100).map(|n| client.go::<_, u64>("Gate.Echo", &n)).collect();
+    for (n, call) in (0..).zip(calls) {
+        assert_eq!(call.wait().unwrap(), n);
+    }
+    let (n, metadata) = client.go::<_, u64>("Gate.Echo", &1).wait_with_metadata().unwrap();
+    assert_eq!((n, metadata.get("kind")), (1, Some("echo")));
+    let error = client.call::<_, u64>("Gate.Nope", &7).unwrap_err();
+    assert_eq!(error.to_string(), "rpc: can't find method Gate.Nope");
+}
+
+#[test]
+fn a_call_is_sent_before_anybody_waits_for_it() {
+    let setup = Setup::new();
+    let client = Client::dial(setup.addr).unwrap();
+    let call = client.go::<_, u64>("Gate.Pass", &5);
+    assert_eq!(setup.begun(), 5);
+    setup.gate.open.add_permits(1);
+    assert_eq!(call.wait().unwrap(), 5);
+}
+
+#[test]
+fn a_dropped_call_is_cancelled_at_once() {
+    let setup = Setup::new();
+    let client = Client::dial(setup.addr).unwrap();
+    let call = client.go::<_, ()>("Gate.Watch", &1);
+    setup.begun();
+    drop(call);
+    setup.begun();
+    assert!(setup.gate.cancelled.load(Ordering::SeqCst));
+}
+
+#[test]
+fn many_threads_share_one_connection() {
+    let setup = Setup::new();
+    let client = Client::dial(setup.addr).unwrap();
+    std::thread::scope(|scope| {
+        // One that waits long must not keep the others from being served.
+        let slow = scope.spawn(|| client.call::<_, u64>("Gate.Pass", &99));
+        setup.begun();
+        for thread in 0..8u64 {
+            let client = client.clone();
+            scope.spawn(move || {
+                for n in 0..200 {
+                    let n = thread << 32 | n;
+                    assert_eq!(client.call::<_, u64>("Gate.Echo", &n).unwrap(), n);
+                }
+            });
+        }
+        setup.gate.open.add_permits(1);
+        assert_eq!(slow.join().unwrap().unwrap(), 99);
+    });
+}
+
+#[test]
+fn timeouts_and_the_end() {
+    let setup = Setup::new();
+    let client = Client::dial(setup.addr).unwrap();
+    let hasty = client.with(CallOptions::new().timeout(Duration::from_millis(20)));
+    let error = hasty.call::<_, u64>("Gate.Pass", &1).unwrap_err();
+    assert!(matches!(error, Error::Deadline { .. }), "{error:?}");
+    let pending = client.go::<_, u64>("Gate.Pass", &1);
+    client.close();
+    assert!(matches!(pending.wait().unwrap_err(), Error::Shutdown { may_have_run: true, .. }));
+    let error = client.call::<_, u64>("Gate.Echo", &1).unwrap_err();
+    assert_eq!(error.to_string(), "connection is shut down");
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert!(matches!(Client::dial(nobody).unwrap_err(), Error::Connect { .. }));
+}
+
+#[test]
+fn a_client_can_be_dropped_anywhere() {
+    let setup = Setup::new();
+    let client = Client::dial(setup.addr).unwrap();
+    let call = client.go::<_, u64>("Gate.Pass", &5);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async move { drop((client, call)) });
+}
+
+#[cfg(unix)]
+#[test]
+fn unix_sockets() {
+    let setup = Setup::new();
+    let path = std::env::temp_dir().join(format!("netrpc-blocking-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let server = Server::new();
+    server.register(setup.gate.clone()).unwrap();
+    setup._runtime.block_on(async {
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        tokio::spawn(server.serve(listener));
+    });
+    let client = Client::dial_unix(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(client.call::<_, u64>("Gate.Echo", &7).unwrap(), 7);
+}
