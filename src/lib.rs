@@ -1,4 +1,88 @@
-//! Go's `net/rpc`, for Rust.
+//! Go's `net/rpc`, for Rust: annotate an `impl` block, register the value, call `Service.Method` by
+//! name, await the handle.
+//!
+//! ```
+//! use std::collections::HashMap;
+//!
+//! use netrpc::{Client, Server, service};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct WordCountRequest {
+//!     input: String,
+//! }
+//!
+//! #[derive(Default, Serialize, Deserialize)]
+//! struct WordCountReply {
+//!     counts: HashMap<String, u64>,
+//! }
+//!
+//! struct WordCountServer;
+//!
+//! #[service]
+//! impl WordCountServer {
+//!     fn compute(&self, request: WordCountRequest, reply: &mut WordCountReply) -> anyhow::Result<()> {
+//!         for word in request.input.split_whitespace() {
+//!             *reply.counts.entry(word.to_owned()).or_default() += 1;
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> anyhow::Result<()> {
+//!     let server = Server::new();
+//!     server.register(WordCountServer)?;
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//!     let addr = listener.local_addr()?;
+//!     tokio::spawn(server.serve(listener));
+//!
+//!     // By name, as in Go …
+//!     let client = Client::dial(addr).await?;
+//!     let request = WordCountRequest { input: "bye bye night".to_owned() };
+//!     let reply: WordCountReply = client.call("WordCountServer.Compute", &request).await?;
+//!     assert_eq!(reply.counts["bye"], 2);
+//!
+//!     // … or through the typed stub that `#[service]` has made.
+//!     let words = WordCountServerClient::new(client);
+//!     assert_eq!(words.compute(&request).await?.counts["night"], 1);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to look
+//!
+//! | you want to | look at |
+//! |---|---|
+//! | write a service | [`macro@service`], [`Context`], [`Fault`] |
+//! | serve it | [`Server`], [`ServerBuilder`] (all limits), [`Serve`] (graceful shutdown) |
+//! | call it | [`Client`], [`Call`], [`CallOptions`] (timeout, metadata) |
+//! | know what went wrong | [`Error`], [`Error::may_have_run`] |
+//! | call it from a thread without a runtime | [`blocking`] |
+//!
+//! # What happens to a call
+//!
+//! [`Client::go`] queues the request and gives a [`Call`], a future of the reply; [`Client::call`] is
+//! `go` and `await` in one. Any number of calls share a connection, and their replies come in any order.
+//! On the server a quick handler runs where its request was read; one that blocks is noticed within a
+//! fraction of a millisecond and moved out of the way, so that no other call waits for it. A panic is
+//! an error of its caller alone. Dropping a [`Call`] cancels its handler.
+//!
+//! # What is promised
+//!
+//! Every call ends exactly once: with its reply, or with one [`Error`]. If
+//! [`may_have_run`](Error::may_have_run) is `false`, the method has not run and will not. A call is never
+//! sent twice.
+//!
+//! Not promised, yet: Go's own protocols, reconnecting, TLS, and calls that survive a crash of either
+//! side.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `macros` | yes | [`macro@service`] |
+//! | `blocking` | yes | [`blocking`] |
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "blocking")]

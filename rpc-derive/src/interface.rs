@@ -83,7 +83,7 @@ pub(crate) fn server(service: &Service) -> TokenStream {
         #[automatically_derived]
         impl<#implementor: ?::core::marker::Sized> ::core::clone::Clone for #server<#implementor> {
             fn clone(&self) -> Self {
-                Self { implementor: ::std::sync::Arc::clone(&self.implementor) }
+                Self { implementor: ::core::clone::Clone::clone(&self.implementor) }
             }
         }
 

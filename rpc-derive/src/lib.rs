@@ -6,10 +6,13 @@ mod case;
 mod check;
 mod errors;
 mod expand;
+mod handler;
 mod interface;
 mod parse;
 mod service;
 mod stub;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use proc_macro2::TokenStream;

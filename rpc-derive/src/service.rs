@@ -1,6 +1,6 @@
 //! What `#[service]` knows about a block once it has been checked: enough to generate from.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use syn::{Attribute, Generics, Ident, Path, Type, Visibility};
 
 /// A block without a mistake.
@@ -38,8 +38,8 @@ pub(crate) struct Method {
     pub(crate) deprecated: Option<Attribute>,
     pub(crate) receiver: Receiver,
     pub(crate) run: Run,
-    /// It asks for a `&Context`.
-    pub(crate) context: bool,
+    /// Where it asks for a `&Context`, if it does.
+    pub(crate) context: Option<Span>,
     pub(crate) idempotent: bool,
     /// It is in the stub as well.
     pub(crate) in_stub: bool,

@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
-use syn::{GenericParam, Generics, Ident, Type, WherePredicate, ext::IdentExt};
+use syn::{GenericParam, Generics, Ident, Type, WherePredicate, ext::IdentExt, parse_quote};
 
 use crate::{
     case::Case,
@@ -28,10 +28,12 @@ pub(crate) fn stub(service: &Service) -> TokenStream {
         Subject::Trait { ident, .. } => format!("The methods of [`{ident}`], called on a server."),
     };
     let docs = (!docs.is_empty()).then(|| quote!(#[doc = ""] #(#docs)*));
+    // What a user asks of his own code, he does not ask of this.
     let lints = quote! {
         #[allow(
-            dead_code, unreachable_pub, private_interfaces, private_bounds, single_use_lifetimes,
-            rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links
+            dead_code, deprecated, non_snake_case, private_bounds, private_interfaces, unreachable_pub,
+            rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links,
+            clippy::all, clippy::nursery, clippy::pedantic, clippy::restriction
         )]
     };
     quote! {
@@ -120,7 +122,7 @@ impl<'a> Call<'a> {
     /// The type of what is sent, not always a sized one.
     fn sent(&self) -> Type {
         match &self.taken {
-            Taken::Not => syn::parse_quote!(()),
+            Taken::Not => parse_quote!(()),
             Taken::ByValue(ty) | Taken::ByReference(ty) => ty.clone(),
         }
     }
@@ -171,16 +173,10 @@ impl<'a> Call<'a> {
 
     /// The stub's parameter, and what it hands on.
     fn parameter(&self) -> (TokenStream, TokenStream) {
-        let name = match &self.method.arguments.ident {
-            Some(ident) if ident != "self" => {
-                let text = ident.unraw().to_string();
-                match text.trim_start_matches('_') {
-                    "" => format_ident!("args"),
-                    text => format_ident!("{text}"),
-                }
-            }
-            _ => format_ident!("args"),
-        };
+        // The method's own name for them, `_key` without the underscore.
+        let name = self.method.arguments.ident.as_ref().map(ToString::to_string);
+        let name = name.and_then(|name| syn::parse_str(name.trim_start_matches('_')).ok());
+        let name: Ident = name.unwrap_or_else(|| format_ident!("args"));
         match &self.taken {
             Taken::Not => (TokenStream::new(), quote!(&())),
             Taken::ByValue(ty) => (quote!(#name: #ty), quote!(&#name)),
@@ -191,81 +187,76 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// What a caller needs. A service whose arguments are only `Deserialize` must compile all the
-    /// same, so the conditions are on a lifetime as well, which leaves them to the caller.
+    /// What is asked of the types, of whoever calls the method. It must not be asked of the
+    /// service itself, whose arguments may be `Deserialize` only; so each condition is one on a
+    /// lifetime too, and the compiler leaves it until there is one.
     fn conditions(&self, service: &Service) -> TokenStream {
-        let serde = {
-            let krate = &service.krate;
-            quote!(#krate::__private::serde)
-        };
+        let krate = &service.krate;
+        let serde = quote!(#krate::__private::serde);
         let mut conditions = Vec::new();
         let sent = self.sent();
         if !types::is_plain(&sent) {
             let (lifetimes, sent) = types::higher_ranked(&sent);
-            let lifetimes =
-                if lifetimes.is_empty() { quote!('__0) } else { quote!(#(#lifetimes),*) };
-            conditions.push(quote!(for<#lifetimes> #sent: #serde::Serialize));
+            conditions.push(match &lifetimes[..] {
+                [] => quote!(#sent: for<'a> #serde::Serialize),
+                lifetimes => quote!(for<#(#lifetimes),*> #sent: #serde::Serialize),
+            });
         }
-        if !types::is_plain(&self.reply) {
-            let reply = &self.reply;
-            conditions.push(quote!(for<'__0> #reply: #serde::de::DeserializeOwned));
+        let reply = &self.reply;
+        if !types::is_plain(reply) {
+            conditions.push(quote!(#reply: for<'de> #serde::Deserialize<'de>));
         }
         if conditions.is_empty() { TokenStream::new() } else { quote!(where #(#conditions),*) }
     }
 }
 
-/// Those parameters of the service that its methods' signatures mention, with what is asked of them
-/// and with those that this mentions in turn.
+/// Those parameters of the service that its methods' signatures mention, with the conditions on
+/// them, and with those parameters that these mention in turn.
 fn generics(service: &Service, calls: &[Call<'_>]) -> Generics {
     let Subject::Type { generics, .. } = &service.subject else { return Generics::default() };
-    let signatures = calls.iter().map(|call| {
-        let (sent, reply) = (call.sent(), &call.reply);
-        quote!(#sent #reply)
-    });
-    let mut mentioned: TokenStream = signatures.collect();
-    let conditions = || generics.where_clause.iter().flat_map(|clause| &clause.predicates);
-    let mut wanted: Vec<&Ident> = Vec::new();
-    let mut grown = true;
-    while grown {
-        grown = false;
+    let mut mentioned = TokenStream::new();
+    for call in calls {
+        call.sent().to_tokens(&mut mentioned);
+        call.reply.to_tokens(&mut mentioned);
+    }
+    let (mut params, mut conditions) = (Vec::new(), Vec::new());
+    // One pass for each link of the longest chain from a signature to a parameter.
+    loop {
+        let known = params.len();
+        params.clear();
         for param in &generics.params {
-            let name = match param {
-                GenericParam::Lifetime(_) => continue,
-                GenericParam::Type(param) => &param.ident,
-                GenericParam::Const(param) => &param.ident,
-            };
-            if !wanted.contains(&name) && types::mentions(&mentioned, name) {
-                wanted.push(name);
-                param.to_tokens(&mut mentioned);
-                for condition in conditions().filter(|condition| is_on(condition, name)) {
-                    condition.to_tokens(&mut mentioned);
-                }
-                grown = true;
+            if let Some(name) = name(param)
+                && types::mentions(&mentioned, name)
+            {
+                params.push(param);
             }
         }
+        if params.len() == known {
+            break;
+        }
+        let all = generics.where_clause.iter().flat_map(|clause| &clause.predicates);
+        conditions = all.filter(|condition| is_on(condition, &params)).collect();
+        mentioned.extend(quote!(#(#params)* #(#conditions)*));
     }
-    let mut kept = Generics::default();
-    kept.params = generics
-        .params
-        .iter()
-        .filter(|param| match param {
-            GenericParam::Lifetime(_) => false,
-            GenericParam::Type(param) => wanted.contains(&&param.ident),
-            GenericParam::Const(param) => wanted.contains(&&param.ident),
-        })
-        .cloned()
-        .collect();
-    let conditions: Vec<_> = conditions()
-        .filter(|condition| wanted.iter().any(|name| is_on(condition, name)))
-        .cloned()
-        .collect();
+    let mut kept =
+        Generics { params: params.into_iter().cloned().collect(), ..Generics::default() };
     if !conditions.is_empty() {
-        kept.make_where_clause().predicates.extend(conditions);
+        kept.make_where_clause().predicates.extend(conditions.into_iter().cloned());
     }
     kept
 }
 
-/// Whether the condition is on this parameter, or on a type that is made with it.
-fn is_on(condition: &WherePredicate, param: &Ident) -> bool {
-    matches!(condition, WherePredicate::Type(on) if types::mentions(&on.bounded_ty, param))
+fn name(param: &GenericParam) -> Option<&Ident> {
+    match param {
+        GenericParam::Lifetime(_) => None,
+        GenericParam::Type(param) => Some(&param.ident),
+        GenericParam::Const(param) => Some(&param.ident),
+    }
+}
+
+/// Whether the condition is on one of these parameters, or on a type that is made with one.
+fn is_on(condition: &WherePredicate, params: &[&GenericParam]) -> bool {
+    let WherePredicate::Type(condition) = condition else { return false };
+    let mut names = params.iter().copied().filter_map(name);
+    names.any(|name| types::mentions(&condition.bounded_ty, name))
 }

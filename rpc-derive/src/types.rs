@@ -80,11 +80,18 @@ pub(crate) fn eternal(ty: &Type) -> Type {
 pub(crate) fn higher_ranked(ty: &Type) -> (Vec<Lifetime>, Type) {
     let mut names = Vec::new();
     let ty = with_lifetimes(ty, |span| {
-        let name = Lifetime::new(&format!("'__{}", names.len()), span);
+        let name = lifetime(names.len(), span);
         names.push(name.clone());
         name
     });
     (names, ty)
+}
+
+/// `'a`, `'b` and so on.
+fn lifetime(number: usize, span: Span) -> Lifetime {
+    let letter = char::from(b'a' + (number % 26) as u8);
+    let more = (number / 26).checked_sub(1).map(|more| more.to_string()).unwrap_or_default();
+    Lifetime::new(&format!("'{letter}{more}"), span)
 }
 
 /// The type with every lifetime but `'static` replaced, also those that are not written.
@@ -271,8 +278,8 @@ mod tests {
             text(quote!(Map<'static, &'static str, &'static [&'static u8], fn(&u8)>))
         );
         let (names, ty) = higher_ranked(&ty);
-        assert_eq!(names.iter().map(text).collect::<Vec<_>>(), ["'__0", "'__1", "'__2"]);
-        assert_eq!(text(ty), text(quote!(Map<'__0, &'__1 str, &'static [&'__2 u8], fn(&u8)>)));
+        assert_eq!(names.iter().map(text).collect::<Vec<_>>(), ["'a", "'b", "'c"]);
+        assert_eq!(text(ty), text(quote!(Map<'a, &'b str, &'static [&'c u8], fn(&u8)>)));
     }
 
     #[test]

@@ -339,7 +339,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                     state.task = Some(cx.waker().clone());
                     return Poll::Pending;
                 }
-                if !self.yielded {
+                // A caller who is alone has nobody to share the write with.
+                if !self.yielded && state.pending.waiting() > 1 {
                     self.yielded = true;
                     drop(state);
                     cx.waker().wake_by_ref();

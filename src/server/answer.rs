@@ -90,7 +90,7 @@ fn panicked(entry: &Entry, panic: &(dyn Any + Send)) -> Fault {
         .unwrap_or("with a value that is not text");
     if BLOCKED.iter().any(|blocked| text.starts_with(blocked)) {
         // It may block where it will run from now on.
-        entry.set_blocks();
+        entry.pace().blocks();
         let name = entry.name();
         let hint = format!("{text} (hint: mark {name} with #[method(blocking)])");
         return Fault::with_code(FaultCode::Panicked, hint);

@@ -22,6 +22,7 @@ use super::{
     answer::{self, Outcome},
     connection::{Connection, Stream, Watched},
     driver::{Driver, Inline, Request, Served},
+    workers::Permit,
 };
 use crate::client::now;
 
@@ -34,6 +35,16 @@ pub(super) struct Unfinished {
     deadline: Option<Instant>,
     start: FrameStart,
     future: HandlerFuture,
+}
+
+/// Where a synchronous handler runs.
+enum Place<'a> {
+    /// On the connection's task; if it blocks, the watchdog takes the connection away from it.
+    Inline(Option<Permit<'a>>),
+    /// On the connection's task, which nobody could replace; so it is watched by the clock.
+    InlineTimed,
+    /// On the thread pool.
+    Pool,
 }
 
 /// Whose the driver is after a call.
@@ -188,19 +199,44 @@ impl<IO: Stream> Connection<IO> {
         if asynchronous {
             return self.begin(driver, call, watched);
         }
-        let permit = match self.server.policy {
-            SyncPolicy::Pool => None,
-            _ if call.entry.blocks() => None,
-            SyncPolicy::Inline => Some(None),
-            SyncPolicy::Auto if self.watch(watched) => self.workers.permit().map(Some),
-            SyncPolicy::Auto => None,
-        };
-        match permit {
-            Some(_held_until_answered) => self.call(driver, call),
-            None => {
+        match self.place(&call.entry, watched) {
+            Place::Inline(permit) => {
+                let turn = self.call(driver, call);
+                drop(permit);
+                turn
+            }
+            Place::InlineTimed => {
+                let entry = call.entry.clone();
+                let begun = Instant::now();
+                let turn = self.call(driver, call);
+                entry.pace().ran(begun.elapsed());
+                turn
+            }
+            Place::Pool => {
                 self.call_on_pool(driver, call);
                 Turn::Ours
             }
+        }
+    }
+
+    /// Where a synchronous handler runs best.
+    fn place<'a>(self: &'a Arc<Self>, entry: &Entry, watched: &mut Watched<'a>) -> Place<'a> {
+        let pace = entry.pace();
+        match self.server.policy {
+            SyncPolicy::Pool => Place::Pool,
+            SyncPolicy::Inline if entry.options().blocking => Place::Pool,
+            SyncPolicy::Inline => Place::Inline(None),
+            SyncPolicy::Auto if self.workers.is_single() => {
+                if pace.is_proven() {
+                    Place::InlineTimed
+                } else {
+                    Place::Pool
+                }
+            }
+            SyncPolicy::Auto if pace.may_be_quick() && self.watch(watched) => {
+                self.workers.permit().map_or(Place::Pool, |permit| Place::Inline(Some(permit)))
+            }
+            SyncPolicy::Auto => Place::Pool,
         }
     }
 
@@ -245,7 +281,7 @@ impl<IO: Stream> Connection<IO> {
             }
             Turn::HandedOver => {
                 // It took long enough to be noticed, so it will run elsewhere from now on.
-                entry.set_blocks();
+                entry.pace().stalled();
                 MutexGuard::unlocked(driver, || self.post(seq, &mut frame));
             }
         }
@@ -270,9 +306,11 @@ impl<IO: Stream> Connection<IO> {
             }
             let plain = &answering.connection.plain;
             let (start, mut reply) = answer::begin(Vec::new());
+            let begun = Instant::now();
             let outcome = answer::catch(|| {
                 call_sync(&entry, cx.as_ref().unwrap_or(plain), &body, &mut reply)
             });
+            entry.pace().ran(begun.elapsed());
             answering.answer(&entry, (start, reply), outcome, cx.as_ref());
         });
     }

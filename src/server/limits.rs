@@ -38,8 +38,10 @@ impl Default for Limits {
 pub enum SyncPolicy {
     /// On the connection's own task, as long as they are quick. A handler that is not is noticed
     /// within a fraction of a millisecond: the connection goes on without it, and its method runs on
-    /// the thread pool from then on. On a current-thread runtime, and where only one worker is left
-    /// that does not run a handler, the pool is used at once.
+    /// the thread pool until 64 quick runs in a row have shown that it was an exception. Where only
+    /// one worker is left that does not run a handler, the pool is used at once. On a runtime with
+    /// one thread nobody could go on instead of it: there a method runs on the pool until 64 quick
+    /// runs have proved it quick, and after a slow one again.
     #[default]
     Auto,
     /// Always on the connection's own task, unless the method is marked `blocking`: for services

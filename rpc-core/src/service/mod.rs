@@ -27,6 +27,7 @@
 mod body;
 pub mod failure;
 mod method;
+mod pace;
 mod registry;
 pub mod shape;
 
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 pub use body::{Body, ReplyBuf};
 pub use method::{AsyncHandler, Finished, HandlerFuture, Method, MethodOptions, SyncHandler};
+pub use pace::Pace;
 pub use registry::{
     CallAsync, CallSync, Entry, EntryHandler, MethodTable, RegisterError, Registry,
 };

@@ -6,7 +6,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use rustc_hash::FxBuildHasher;
 
 use super::{
-    Body, HandlerFuture, MethodOptions, ReplyBuf, Service,
+    Body, HandlerFuture, MethodOptions, Pace, ReplyBuf, Service,
     method::{Handler, Method},
 };
 use crate::{Context, Fault, fault::FaultCode, wire::MAX_METHOD_NAME};
@@ -180,8 +180,7 @@ pub struct Entry {
     doc: &'static str,
     types: (&'static str, &'static str),
     options: MethodOptions,
-    /// Set for good once a driver has seen its handler hold up a thread.
-    blocks: AtomicBool,
+    pace: Pace,
     handler: BoundHandler,
 }
 
@@ -208,7 +207,7 @@ impl Entry {
             doc: method.doc,
             types: (method.types)(),
             options: method.options,
-            blocks: AtomicBool::new(method.options.blocking),
+            pace: Pace::new(method.options.blocking),
             handler,
         })
     }
@@ -244,14 +243,9 @@ impl Entry {
         self.options
     }
 
-    /// Whether its handler blocks its thread: declared, or seen.
-    pub fn blocks(&self) -> bool {
-        self.blocks.load(Ordering::Relaxed)
-    }
-
-    /// Remembers that its handler was seen blocking its thread.
-    pub fn set_blocks(&self) {
-        self.blocks.store(true, Ordering::Relaxed);
+    /// What is known of how long its handler holds its thread.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// Its handler, bound to its service.
@@ -269,7 +263,7 @@ impl fmt::Debug for Entry {
             .field("service", &self.service)
             .field("name", &self.name)
             .field("options", &self.options)
-            .field("blocks", &self.blocks())
+            .field("pace", &self.pace)
             .finish_non_exhaustive()
     }
 }

@@ -129,7 +129,7 @@ fn method(
         errors.at(&sig.ident, text);
         return None;
     }
-    let Named { name, aliases, in_stub } = names.claim(sig, options, &cfgs, errors);
+    let Named { name, aliases, in_stub } = names.claim(sig, options, &cfgs, errors)?;
     let Shape { receiver, run, context, arguments, reply, error } =
         Shape::of(sig, options, errors)?;
     if let Subject::Trait { .. } = subject {

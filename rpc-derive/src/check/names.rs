@@ -42,19 +42,24 @@ impl Names {
         Names { case, client, wire: Vec::new(), stub, shared: Vec::new() }
     }
 
-    /// A method's name on the wire, and its other names there.
+    /// A method's name on the wire, and its other names there; `None` if there is such a method.
     pub(super) fn claim(
         &mut self,
         sig: &Signature,
         options: &MethodOptions,
         cfgs: &[Attribute],
         errors: &mut Errors,
-    ) -> Named {
+    ) -> Option<Named> {
         let item = sig.ident.unraw().to_string();
         let name =
             options.name.as_ref().map_or_else(|| self.case.apply(&item), |name| name.value());
         let mut aliases = Vec::new();
         let holder = Holder { ident: sig.ident.clone(), cfgs: cfgs.to_vec() };
+
+        let twin = |claim: &Claim| claim.holder.ident == sig.ident && claim.holder.cfgs.is_empty();
+        if cfgs.is_empty() && self.wire.iter().any(twin) {
+            return None; // of two functions with one name the compiler tells
+        }
 
         // Each name, and where it is written: the Rust name is an alias nobody has to write.
         let mut wanted: Vec<(String, &dyn ToTokens)> = Vec::new();
@@ -89,7 +94,7 @@ impl Names {
                 false
             }
         };
-        Named { name, aliases, in_stub }
+        Some(Named { name, aliases, in_stub })
     }
 
     /// Names that only a `#[cfg]` keeps apart.
@@ -107,7 +112,7 @@ impl Names {
         let Some(other) = self.wire.iter().find(|claim| claim.name == name) else { return true };
         let other = &other.holder;
         if other.ident == holder.ident {
-            return true; // of two functions with one name the compiler tells
+            return true; // they are never there together, or the compiler tells
         }
         if !other.cfgs.is_empty() || !holder.cfgs.is_empty() {
             let methods = [other, holder].map(|one| (one.ident.clone(), one.cfgs.clone()));
@@ -139,7 +144,6 @@ impl Names {
             if let Some(other) = other
                 && other.cfgs.is_empty()
                 && holder.cfgs.is_empty()
-                && other.ident != holder.ident
             {
                 let text = format!(
                     "`{client}::{name}` is made for the method `{}` already: rename one of the two, or \

@@ -1,10 +1,10 @@
 //! A method's signature: which of the served shapes it has.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::{
     FnArg, GenericParam, Pat, PatType, ReceiverKind, ReturnType, Safety, Signature, Type,
-    TypeReference, WherePredicate,
+    TypeReference, WherePredicate, spanned::Spanned,
 };
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct Shape {
     pub(super) receiver: Receiver,
     pub(super) run: Run,
-    pub(super) context: bool,
+    pub(super) context: Option<Span>,
     pub(super) arguments: Arguments,
     pub(super) reply: Reply,
     /// The type of the method's errors, or the nearest thing to it that is written.
@@ -139,7 +139,7 @@ fn receiver(this: &syn::Receiver, errors: &mut Errors) -> Option<Receiver> {
 
 /// The parameters after `self`.
 struct Parameters {
-    context: bool,
+    context: Option<Span>,
     arguments: Arguments,
     /// `R` of `reply: &mut R`.
     reply: Option<Type>,
@@ -183,8 +183,8 @@ impl Parameters {
         let (context, arguments) = match inputs[..] {
             [] => return no_arguments(sig, errors),
             [only] if is_context(&only.ty) => return no_arguments(sig, errors),
-            [args] => (false, args),
-            [first, args] if is_context(&first.ty) => (true, args),
+            [args] => (None, args),
+            [first, args] if is_context(&first.ty) => (Some(first.ty.span()), args),
             [args, ref more @ ..] => {
                 let (args, more) = match more {
                     [args, more @ ..] if is_context(&inputs[0].ty) => (*args, more),

@@ -1,0 +1,13 @@
+use netrpc::service;
+
+struct Arith;
+
+#[service]
+impl Arith {
+    #[method(name: "Twice")]
+    fn double(&self, n: i64, reply: &mut i64) {
+        *reply = 2 * n;
+    }
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use netrpc::service;
+
+#[service]
+mod arith {}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use netrpc::service;
+
+struct Arith;
+
+#[service]
+impl Arith {
+    async fn divide(&self, (a, b): (i64, i64)) -> Result<i64, ArithError> {
+        a.checked_div(b).ok_or(ArithError::DivideByZero)
+    }
+}
+
+fn main() {}
