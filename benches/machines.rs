@@ -109,7 +109,7 @@ fn pending(c: &mut Criterion) {
     c.bench_function("pending: begin, wait, answer, take", |b| {
         b.iter(|| {
             let seq = table.begin().expect("open");
-            table.queued(seq, 1);
+            table.queued(seq, 1, None);
             let _ = table.poll(seq, Waker::noop());
             table.resolve(seq, 7, &mut wakers);
             wakers.clear();

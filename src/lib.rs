@@ -89,6 +89,7 @@
 pub mod blocking;
 mod client;
 mod outgoing;
+mod quiet;
 mod read;
 mod server;
 mod transport;

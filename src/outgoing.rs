@@ -40,6 +40,18 @@ impl Outgoing {
         self.len == 0
     }
 
+    /// Whether an idle connection would keep memory here.
+    pub(crate) fn holds_memory(&self) -> bool {
+        self.is_empty() && self.chunks.capacity() > 0
+    }
+
+    /// Gives memory back, unless something is in it.
+    pub(crate) fn release(&mut self) {
+        if self.is_empty() {
+            *self = Outgoing::default();
+        }
+    }
+
     /// Appends what `write` writes; for small frames.
     pub(crate) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let tail = self.tail();
@@ -175,10 +187,13 @@ mod tests {
             _: &mut Context<'_>,
             slices: &[IoSlice<'_>],
         ) -> Poll<io::Result<usize>> {
-            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
-            let n = self.at_once.min(all.len());
-            self.taken.extend_from_slice(&all[..n]);
-            Poll::Ready(Ok(n))
+            let mut left = self.at_once;
+            for slice in slices {
+                let n = left.min(slice.len());
+                self.taken.extend_from_slice(&slice[..n]);
+                left -= n;
+            }
+            Poll::Ready(Ok(self.at_once - left))
         }
 
         fn is_write_vectored(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io,
+    ops::{Deref, DerefMut},
     pin::pin,
     task::{Context, Poll},
 };
@@ -10,29 +11,68 @@ use std::{
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// Room that a read is given at least.
-const ROOM: usize = 8 * 1024;
+/// Room for a read, at first and at most. A read that fills it doubles it: the larger the batch, the
+/// fewer the wake-ups on both sides.
+const ROOM: (usize, usize) = (4 * 1024, 256 * 1024);
 
-/// The largest buffer that is kept while nothing is in it.
-const KEEP: usize = 64 * 1024;
-
-/// Reads once, appending to `input`: 0 is the end of the stream.
-///
-/// Memory grows with what has arrived, never with what a peer claims: the buffer doubles.
-pub(crate) fn poll_read<IO: AsyncRead + Unpin>(
-    io: &mut IO,
-    input: &mut BytesMut,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    if input.capacity() - input.len() < ROOM / 2 {
-        input.reserve(ROOM.max(input.len()));
-    }
-    pin!(io.read_buf(input)).poll(cx)
+/// The bytes that have arrived and are not decoded yet.
+#[derive(Debug)]
+pub(crate) struct Input {
+    bytes: BytesMut,
+    /// How much the next read is offered, about.
+    room: usize,
 }
 
-/// Gives a large buffer back once it is empty.
-pub(crate) fn settle(input: &mut BytesMut) {
-    if input.is_empty() && input.capacity() > KEEP {
-        *input = BytesMut::new();
+impl Input {
+    pub(crate) fn new() -> Self {
+        Input { bytes: BytesMut::new(), room: ROOM.0 }
+    }
+
+    /// Reads once: 0 is the end of the stream.
+    ///
+    /// Memory grows with what has arrived, never with what a peer claims.
+    pub(crate) fn poll_read<IO: AsyncRead + Unpin>(
+        &mut self,
+        io: &mut IO,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let bytes = &mut self.bytes;
+        if bytes.capacity() - bytes.len() < self.room / 2 {
+            bytes.reserve(self.room.max(bytes.len()));
+        }
+        let offered = bytes.capacity() - bytes.len();
+        let polled = pin!(io.read_buf(bytes)).poll(cx);
+        if let Poll::Ready(Ok(n)) = &polled
+            && *n == offered
+        {
+            self.room = (self.room * 2).min(ROOM.1);
+        }
+        polled
+    }
+
+    /// Whether an idle connection would keep memory here.
+    pub(crate) fn holds_memory(&self) -> bool {
+        self.bytes.capacity() > 0
+    }
+
+    /// Gives memory back, unless something is in it.
+    pub(crate) fn release(&mut self) {
+        if self.bytes.is_empty() {
+            *self = Input::new();
+        }
+    }
+}
+
+impl Deref for Input {
+    type Target = BytesMut;
+
+    fn deref(&self) -> &BytesMut {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Input {
+    fn deref_mut(&mut self) -> &mut BytesMut {
+        &mut self.bytes
     }
 }

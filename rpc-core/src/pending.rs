@@ -121,10 +121,14 @@ impl<T> Pending<T> {
         Ok(seq(self.slots[index].generation, index))
     }
 
-    /// Notes where the request of call `seq` ends in the stream of all bytes sent.
-    pub fn queued(&mut self, seq: u64, end_of_request: u64) {
-        if let Some(State::Waiting { end, .. }) = self.state(seq) {
+    /// Notes where the request of call `seq` ends in the stream of all bytes sent, and whom to wake if
+    /// that is known already: then the first [`poll`](Self::poll) can be spared.
+    pub fn queued(&mut self, seq: u64, end_of_request: u64, first_waker: Option<&Waker>) {
+        if let Some(State::Waiting { end, waker }) = self.state(seq) {
             *end = end_of_request;
+            if let (None, Some(first)) = (&waker, first_waker) {
+                *waker = Some(first.clone());
+            }
         }
     }
 
@@ -347,8 +351,8 @@ mod tests {
     fn only_a_queued_call_needs_a_cancel() {
         let mut table = Pending::<u32>::new();
         let (a, b, c) = (table.begin().unwrap(), table.begin().unwrap(), table.begin().unwrap());
-        table.queued(b, 10);
-        table.queued(c, 20);
+        table.queued(b, 10, None);
+        table.queued(c, 20, None);
         table.resolve(c, 1, &mut Vec::new());
         assert!(!table.abandon(a).tell_peer, "never queued");
         assert!(table.abandon(b).tell_peer, "its answer is still to come");
@@ -361,9 +365,9 @@ mod tests {
     fn the_end_tells_each_call_whether_its_request_had_left() {
         let mut table = Pending::<u32>::new();
         let calls = [(); 4].map(|()| table.begin().unwrap());
-        table.queued(calls[0], 100);
-        table.queued(calls[1], 101);
-        table.queued(calls[2], 50);
+        table.queued(calls[0], 100, None);
+        table.queued(calls[1], 101, None);
+        table.queued(calls[2], 50, None);
         table.resolve(calls[2], 7, &mut Vec::new());
         table.close(&cause(), 100, &mut Vec::new());
         let lost = |poll| match poll {

@@ -50,6 +50,9 @@ struct Waiting {
     connection: Arc<Handle>,
     seq: u64,
     timeout: Option<Timeout>,
+    /// The waker of the task that polls next was left with the request, and its first poll comes at
+    /// once: there is nothing to look for yet.
+    fresh: bool,
 }
 
 enum Timeout {
@@ -63,11 +66,16 @@ impl<R> Call<R> {
         Call { state: State::Failed(error), reply: PhantomData }
     }
 
-    pub(super) fn new(connection: Arc<Handle>, seq: u64, timeout: Option<Duration>) -> Self {
+    pub(super) fn new(
+        connection: Arc<Handle>,
+        seq: u64,
+        timeout: Option<Duration>,
+        fresh: bool,
+    ) -> Self {
         let timeout = timeout
             .and_then(|timeout| tokio::time::Instant::now().checked_add(timeout))
             .map(Timeout::Ahead);
-        Call { state: State::Waiting(Waiting { connection, seq, timeout }), reply: PhantomData }
+        Call { state: State::Waiting(Waiting { connection, seq, timeout, fresh }), reply: PhantomData }
     }
 
     /// Lets the call run to its end though nobody waits for its reply.
@@ -95,7 +103,9 @@ impl<R> Call<R> {
             State::Done => panic!("`Call` polled after completion"),
         };
         let shared = &waiting.connection.shared;
-        if let Poll::Ready(outcome) = shared.poll(waiting.seq, cx) {
+        if !mem::take(&mut waiting.fresh)
+            && let Poll::Ready(outcome) = shared.poll(waiting.seq, cx)
+        {
             self.state = State::Done;
             return Poll::Ready(match outcome {
                 Outcome::Answered(answer) => Ok(answer),

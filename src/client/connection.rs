@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use netrpc_core::{
     Cancellation,
     error::Disconnected,
@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use super::builder::ClientLimits;
-use crate::{outgoing::Outgoing, read};
+use crate::{outgoing::Outgoing, quiet::Quiet, read::Input};
 
 /// What the peer answered to a call.
 #[derive(Debug)]
@@ -110,6 +110,7 @@ impl Shared {
         frame: &mut Vec<u8>,
         start: wire::FrameStart,
         head_len: u16,
+        waker: Option<&Waker>,
     ) -> Queued {
         let mut state = self.state.lock();
         let waiting = state.outbox.len() + state.unwritten;
@@ -127,7 +128,7 @@ impl Shared {
         }
         state.end += frame.len() as u64;
         let end = state.end;
-        state.pending.queued(seq, end);
+        state.pending.queued(seq, end, waker);
         state.outbox.push(frame);
         state.wake();
         Queued::Call(seq)
@@ -254,7 +255,8 @@ where
         io,
         shared: shared.clone(),
         decoder: FrameDecoder::new(limits.max_frame),
-        input: BytesMut::new(),
+        input: Input::new(),
+        quiet: Quiet::default(),
         output: Outgoing::default(),
         written: 0,
         yielded: false,
@@ -273,9 +275,10 @@ struct Task<IO> {
     io: IO,
     shared: Arc<Shared>,
     decoder: FrameDecoder,
-    input: BytesMut,
+    input: Input,
     /// What is being written: the outbox of a moment ago.
     output: Outgoing,
+    quiet: Quiet,
     /// Bytes handed to the operating system.
     written: u64,
     /// Whether callers had their turn since the last write.
@@ -311,7 +314,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
     /// Ready with what ended the connection.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Disconnected> {
         loop {
-            while let Poll::Ready(read) = read::poll_read(&mut self.io, &mut self.input, cx) {
+            while let Poll::Ready(read) = self.input.poll_read(&mut self.io, cx) {
                 if let Err(cause) = self.receive(read) {
                     return Poll::Ready(cause);
                 }
@@ -334,6 +337,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                     }
                     if self.go_away.is_some() && !self.shut && state.pending.waiting() == 0 {
                         return Poll::Ready(Disconnected::Closed);
+                    }
+                    if (self.input.holds_memory()
+                        || self.output.holds_memory()
+                        || state.outbox.holds_memory())
+                        && self.quiet.poll(cx)
+                    {
+                        self.input.release();
+                        self.output.release();
+                        state.outbox.release();
                     }
                     // Under the same lock, so that nobody appends without waking us.
                     state.task = Some(cx.waker().clone());
@@ -390,7 +402,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
             Poll::Ready(_) => self.shut = true,
             Poll::Pending => return Poll::Pending,
         }
-        while let Poll::Ready(read) = read::poll_read(&mut self.io, &mut self.input, cx) {
+        while let Poll::Ready(read) = self.input.poll_read(&mut self.io, cx) {
             if matches!(read, Ok(0) | Err(_)) {
                 return Poll::Ready(Disconnected::Closed);
             }
@@ -403,7 +415,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
     fn receive(&mut self, read: io::Result<usize>) -> Result<(), Disconnected> {
         match read {
             Ok(0) => return Err(self.gone(Disconnected::Eof)),
-            Ok(_) => {}
+            Ok(_) => self.quiet.disturb(),
             Err(error) => return Err(self.failed(error)),
         }
         if self.shut {
@@ -418,9 +430,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         }
         let decoded = self.decode();
         self.deliver();
-        if self.input.is_empty() {
-            read::settle(&mut self.input);
-        }
         decoded
     }
 
@@ -492,10 +501,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
     /// What a failed stream means: the server's own reason, if it gave one.
     fn failed(&mut self, error: io::Error) -> Disconnected {
         // The reason may have arrived while we were writing.
-        while let Poll::Ready(Ok(1..)) =
-            read::poll_read(&mut self.io, &mut self.input, &mut Context::from_waker(Waker::noop()))
-        {
-        }
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Ok(1..)) = self.input.poll_read(&mut self.io, &mut cx) {}
         if self.handshake.is_some() {
             match Preface::parse(&self.input) {
                 Ok(Some(_)) => self.input.advance(wire::PREFACE_LEN),

@@ -8,7 +8,16 @@ mod options;
 #[cfg(feature = "macros")]
 pub(crate) mod stub;
 
-use std::{cell::Cell, fmt, fmt::Debug, path::Path, sync::Arc, time::Instant};
+use std::{
+    cell::Cell,
+    fmt,
+    fmt::Debug,
+    future::poll_fn,
+    path::Path,
+    sync::Arc,
+    task::{Poll, Waker},
+    time::Instant,
+};
 
 use netrpc_core::{
     Error, codec,
@@ -142,8 +151,15 @@ impl Client {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
-        self.connection.shared.room().await;
-        self.go(method, args).await
+        loop {
+            // The waker is left with the request, which spares a look at the table of calls.
+            let call = poll_fn(|cx| Poll::Ready(self.start_call(&method, args, Some(cx.waker()))));
+            match call.await {
+                Ok(call) => return call.await,
+                Err(Error::QueueFull { .. }) => self.connection.shared.room().await,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Starts a call and gives its handle; Go's `client.Go`, whose `Done` is the handle itself.
@@ -155,13 +171,29 @@ impl Client {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
-        match self.send(method.name(), args) {
-            Ok(seq) => Call::new(self.connection.clone(), seq, self.options.timeout),
-            Err(error) => Call::failed(error),
-        }
+        self.start_call(&method, args, None).unwrap_or_else(Call::failed)
     }
 
-    fn send<A: Serialize + ?Sized>(&self, method: &str, args: &A) -> Result<u64, Error> {
+    fn start_call<A, R>(
+        &self,
+        method: &impl MethodName<A, R>,
+        args: &A,
+        waker: Option<&Waker>,
+    ) -> Result<Call<R>, Error>
+    where
+        A: Serialize + ?Sized,
+    {
+        let seq = self.send(method.name(), args, waker)?;
+        let connection = self.connection.clone();
+        Ok(Call::new(connection, seq, self.options.timeout, waker.is_some()))
+    }
+
+    fn send<A: Serialize + ?Sized>(
+        &self,
+        method: &str,
+        args: &A,
+        waker: Option<&Waker>,
+    ) -> Result<u64, Error> {
         // Encoded outside every lock: `Serialize` is the caller's own code.
         with_scratch(|frame| {
             let start = wire::begin(frame);
@@ -179,7 +211,7 @@ impl Client {
                     error => Error::TooLarge(netrpc_core::error::chain(&error).to_string()),
                 })?;
             codec::encode(frame, args).map_err(Error::Encode)?;
-            match self.connection.shared.queue(frame, start, head_len) {
+            match self.connection.shared.queue(frame, start, head_len, waker) {
                 Queued::Call(seq) => Ok(seq),
                 Queued::Ended(cause) => Err(Error::Shutdown { may_have_run: false, cause }),
                 Queued::Full(queued) => {

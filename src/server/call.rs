@@ -82,10 +82,7 @@ impl<IO: Stream> Connection<IO> {
                 return Ok(Served::CallsFull);
             }
             let Driver { decoder, input, .. } = &mut **driver;
-            let Some(incoming) = decoder.next(input)? else {
-                crate::read::settle(input);
-                return Ok(Served::All);
-            };
+            let Some(incoming) = decoder.next(input)? else { return Ok(Served::All) };
             if self.receive(driver, incoming, watched)? == Turn::HandedOver {
                 return Ok(Served::HandedOver);
             }

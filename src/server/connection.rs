@@ -158,6 +158,7 @@ impl<IO: Stream> Connection<IO> {
                 Served::All | Served::OutputFull | Served::CallsFull => {}
                 Served::HandedOver => unreachable!("returned above"),
             }
+            driver.settle(cx);
             if self.sleep(cx) {
                 return Work::Waits;
             }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use netrpc_core::{
     Cancellation,
     error::{Disconnected, chain},
@@ -20,7 +20,7 @@ use netrpc_core::{
 use tokio::time::Sleep;
 
 use super::{call::Unfinished, connection::Stream, limits::Limits};
-use crate::{outgoing::Outgoing, read};
+use crate::{outgoing::Outgoing, quiet::Quiet, read::Input};
 
 /// How long a peer that is sent away may take to read why. To close earlier, with bytes of the peer's
 /// unread, would make the system throw our last words away.
@@ -37,7 +37,7 @@ pub(super) struct Driver<IO> {
     /// The call that runs inline now, while the driver is unlocked.
     pub(super) inline: Option<Inline>,
     pub(super) decoder: FrameDecoder,
-    pub(super) input: BytesMut,
+    pub(super) input: Input,
     pub(super) output: Outgoing,
     pub(super) session: ServerSession<Cancellation, Request>,
     table: Arc<MethodTable>,
@@ -45,6 +45,7 @@ pub(super) struct Driver<IO> {
     version: u64,
     /// A buffer for the next reply.
     pub(super) scratch: Vec<u8>,
+    quiet: Quiet,
     /// Handlers that were not done at their first poll, to be spawned when the batch is over: a task
     /// spawned before a handler that blocks would wait for it, in a slot no worker can steal from.
     pub(super) unfinished: Vec<Unfinished>,
@@ -110,7 +111,8 @@ impl<IO: Stream> Driver<IO> {
             calls: 0,
             inline: None,
             decoder: FrameDecoder::new(limits.max_frame),
-            input: BytesMut::new(),
+            input: Input::new(),
+            quiet: Quiet::default(),
             output: Outgoing::default(),
             session: ServerSession::new(session),
             // In this order: the table is then at least as new as its version.
@@ -145,6 +147,8 @@ impl<IO: Stream> Driver<IO> {
             self.session.started(seq, cancellation.unwrap_or_default());
         }
         self.turn += 1;
+        // Its timer knows the old task's waker only.
+        self.quiet = Quiet::default();
         self.turn
     }
 
@@ -206,7 +210,7 @@ impl<IO: Stream> Driver<IO> {
         self.output.write(|out| out.extend_from_slice(answer));
         self.handshake = None;
         self.session.forget_waiting();
-        self.input = BytesMut::new();
+        self.input = Input::new();
         self.closing = Some(cause);
     }
 
@@ -268,7 +272,7 @@ impl<IO: Stream> Driver<IO> {
             return Poll::Pending;
         }
         let Some(io) = &mut self.io else { return Poll::Pending };
-        let read = match read::poll_read(io, &mut self.input, cx) {
+        let read = match self.input.poll_read(io, cx) {
             Poll::Ready(read) => read,
             Poll::Pending => {
                 let Some(Handshake { limit, timer }) = &mut self.handshake else {
@@ -280,11 +284,23 @@ impl<IO: Stream> Driver<IO> {
         };
         match read {
             Ok(1..) if self.closing.is_some() => self.input.clear(),
-            Ok(1..) => {}
+            Ok(1..) => self.quiet.disturb(),
             Ok(0) => return self.ended(),
             Err(error) => return Poll::Ready(Err(Err(self.reset(error)))),
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives buffers back if nothing has happened for a while; asked before the task sleeps.
+    pub(super) fn settle(&mut self, cx: &mut Context<'_>) {
+        let holds_memory = self.input.holds_memory()
+            || self.output.holds_memory()
+            || self.scratch.capacity() > 0;
+        if holds_memory && self.quiet.poll(cx) {
+            self.input.release();
+            self.output.release();
+            self.scratch = Vec::new();
+        }
     }
 
     /// The peer's stream has ended.
@@ -314,7 +330,7 @@ impl<IO: Stream> Driver<IO> {
         let left = (
             self.io.take(),
             std::mem::take(&mut self.unfinished),
-            std::mem::take(&mut self.input),
+            std::mem::replace(&mut self.input, Input::new()),
             std::mem::take(&mut self.output),
         );
         (left, running)
