@@ -75,7 +75,10 @@ impl<R> Call<R> {
         let timeout = timeout
             .and_then(|timeout| tokio::time::Instant::now().checked_add(timeout))
             .map(Timeout::Ahead);
-        Call { state: State::Waiting(Waiting { connection, seq, timeout, fresh }), reply: PhantomData }
+        Call {
+            state: State::Waiting(Waiting { connection, seq, timeout, fresh }),
+            reply: PhantomData,
+        }
     }
 
     /// Lets the call run to its end though nobody waits for its reply.

@@ -130,7 +130,9 @@ impl Shared {
         let end = state.end;
         state.pending.queued(seq, end, waker);
         state.outbox.push(frame);
-        state.wake();
+        let task = state.task.take();
+        drop(state);
+        wake(task);
         Queued::Call(seq)
     }
 
@@ -153,15 +155,15 @@ impl Shared {
 
     /// Gives a call up, and tells the server if it may be working on it and `cancel` is set.
     pub(super) fn abandon(&self, seq: u64, cancel: bool) {
-        let abandoned = {
+        let (abandoned, task) = {
             let mut state = self.state.lock();
             let abandoned = state.pending.abandon(seq);
-            if abandoned.tell_peer && cancel {
-                state.control(|out| wire::write_cancel(out, seq));
-            }
-            abandoned
+            let task = (abandoned.tell_peer && cancel)
+                .then(|| state.control(|out| wire::write_cancel(out, seq)));
+            (abandoned, task)
         };
         drop(abandoned); // its waker, not under the lock
+        wake(task.flatten());
     }
 
     /// Waits until the outbox is below its limit, or the connection has ended.
@@ -187,8 +189,9 @@ impl Shared {
             if state.offered >= queued || state.pending.closed().is_some() {
                 return Poll::Ready(());
             }
-            // The task is ready to run: it was woken when something was queued.
-            state.wake();
+            let task = state.task.take();
+            drop(state);
+            wake(task);
             cx.waker().wake_by_ref();
             Poll::Pending
         })
@@ -217,7 +220,9 @@ impl Shared {
         if state.leaving != Some(Leaving::Closed) {
             state.leaving = Some(how);
         }
-        state.wake();
+        let task = state.task.take();
+        drop(state);
+        wake(task);
     }
 
     /// What ended the connection, or why it takes no calls any more.
@@ -227,18 +232,20 @@ impl Shared {
 }
 
 impl State {
-    fn wake(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.wake();
-        }
-    }
-
-    /// Appends a control frame.
-    fn control(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Appends a control frame; the task is to be woken when the lock is released.
+    #[must_use]
+    fn control(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Option<Waker> {
         let before = self.outbox.len();
         self.outbox.write(write);
         self.end += (self.outbox.len() - before) as u64;
-        self.wake();
+        self.task.take()
+    }
+}
+
+/// Wakes the task; not under the lock, which it takes at once.
+fn wake(task: Option<Waker>) {
+    if let Some(task) = task {
+        task.wake();
     }
 }
 
@@ -443,7 +450,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                     }
                     Kind::Request => self.refuse_request(&frame),
                     Kind::Ping => {
-                        self.shared.state.lock().control(|out| wire::write_pong(out, frame.seq));
+                        self.control(|out| wire::write_pong(out, frame.seq));
                     }
                     Kind::GoAway => self.go_away(&frame),
                     // A cancel is for a call we refused already; a pong is proof of life, no more.
@@ -479,8 +486,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         let text = format!("rpc: can't find service {method}");
         let (seq, code) = (frame.seq, FaultCode::UnknownService);
         let max = self.shared.limits.max_frame;
-        let write = |out: &mut Vec<u8>| wire::write_fault(out, seq, code, &text, &[], max);
-        self.shared.state.lock().control(write);
+        self.control(|out| wire::write_fault(out, seq, code, &text, &[], max));
+    }
+
+    /// Appends a control frame. This task is awake, so nobody has to be woken.
+    fn control(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let task = self.shared.state.lock().control(write);
+        // A waker left from an earlier sleep; not dropped under the lock.
+        drop(task);
     }
 
     /// The server takes no more calls; those it has will be answered.

@@ -11,7 +11,7 @@ use netrpc_core::{
     CallId, Cancellation, Context, Fault,
     error::Disconnected,
     fault::FaultCode,
-    service::{Body, Entry, EntryHandler, Finished, HandlerFuture, ReplyBuf},
+    service::{Body, Entry, EntryHandler, Finished, HandlerFuture, MethodTable, ReplyBuf},
     session::{self, Admission, Cancelled},
     wire::{self, Frame, FrameStart, Incoming, Kind, RequestHead},
 };
@@ -68,12 +68,14 @@ impl<IO: Stream> Connection<IO> {
             return Ok(Served::All);
         }
         let full = self.server.limits.output_bytes;
+        let table = driver.table(&self.server.registry).clone();
         loop {
             if driver.output.len() > full {
                 return Ok(Served::OutputFull);
             }
             if let Some((_, request)) = driver.session.next_waiting() {
-                if self.run(driver, request, watched) == Turn::HandedOver {
+                let Request { frame, entry, deadline } = request;
+                if self.run(driver, &entry, frame, deadline, watched) == Turn::HandedOver {
                     return Ok(Served::HandedOver);
                 }
                 continue;
@@ -83,7 +85,7 @@ impl<IO: Stream> Connection<IO> {
             }
             let Driver { decoder, input, .. } = &mut **driver;
             let Some(incoming) = decoder.next(input)? else { return Ok(Served::All) };
-            if self.receive(driver, incoming, watched)? == Turn::HandedOver {
+            if self.receive(driver, incoming, &table, watched)? == Turn::HandedOver {
                 return Ok(Served::HandedOver);
             }
         }
@@ -93,11 +95,12 @@ impl<IO: Stream> Connection<IO> {
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
         incoming: Incoming,
+        table: &MethodTable,
         watched: &mut Watched<'a>,
     ) -> Result<Turn, Disconnected> {
         match incoming {
             Incoming::Frame(frame) => match frame.kind {
-                Kind::Request => return self.request(driver, frame, watched),
+                Kind::Request => return self.request(driver, frame, table, watched),
                 Kind::Cancel => self.cancel(driver, frame.seq),
                 Kind::Ping => driver.output.write(|out| wire::write_pong(out, frame.seq)),
                 Kind::GoAway => driver.peer_goes = true,
@@ -118,6 +121,7 @@ impl<IO: Stream> Connection<IO> {
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
         frame: Frame,
+        table: &MethodTable,
         watched: &mut Watched<'a>,
     ) -> Result<Turn, Disconnected> {
         let head = match RequestHead::parse(frame.head()) {
@@ -129,8 +133,8 @@ impl<IO: Stream> Connection<IO> {
             }
         };
         let deadline = head.deadline.and_then(|left| session::deadline(now(), left));
-        let entry = match driver.table(&self.server.registry).find(head.method) {
-            Ok(entry) => entry.clone(),
+        let entry = match table.find(head.method) {
+            Ok(entry) => entry,
             Err(fault) => {
                 self.refuse(driver, frame.seq, &fault);
                 return Ok(Turn::Ours);
@@ -138,11 +142,12 @@ impl<IO: Stream> Connection<IO> {
         };
         match driver.session.admit(frame.seq, deadline, now) {
             Admission::Run => {
-                return Ok(self.run(driver, Request { frame, entry, deadline }, watched));
+                return Ok(self.run(driver, entry, frame, deadline, watched));
             }
             Admission::Wait => {
                 let (seq, bytes) = (frame.seq, wire::HEADER_LEN + frame.payload().len());
-                driver.session.wait(seq, bytes, Request { frame, entry, deadline });
+                let request = Request { frame, entry: entry.clone(), deadline };
+                driver.session.wait(seq, bytes, request);
             }
             Admission::Refuse(fault) => self.refuse(driver, frame.seq, &fault),
             Admission::SeqInUse => return Err(Disconnected::SeqInUse(frame.seq)),
@@ -171,10 +176,11 @@ impl<IO: Stream> Connection<IO> {
     fn run<'a>(
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
-        request: Request,
+        entry: &Arc<Entry>,
+        frame: Frame,
+        deadline: Option<Instant>,
         watched: &mut Watched<'a>,
     ) -> Turn {
-        let Request { frame, entry, deadline } = request;
         let seq = frame.seq;
         if deadline.is_some_and(|deadline| deadline <= now()) {
             self.refuse(driver, seq, &session::expired());
@@ -191,26 +197,24 @@ impl<IO: Stream> Connection<IO> {
             let id = CallId { connection: self.plain.call_id().connection, seq };
             Context::new(id, self.peer.clone(), deadline, metadata, cancellation, now)
         });
-        let call =
-            Call { seq, entry, body: Body::new(frame.into_body()), cx, cancellation, deadline };
+        let call = Call { seq, body: Body::new(frame.into_body()), cx, cancellation, deadline };
         if asynchronous {
-            return self.begin(driver, call, watched);
+            return self.begin(driver, entry, call, watched);
         }
-        match self.place(&call.entry, watched) {
+        match self.place(entry, watched) {
             Place::Inline(permit) => {
-                let turn = self.call(driver, call);
+                let turn = self.call(driver, entry, call);
                 drop(permit);
                 turn
             }
             Place::InlineTimed => {
-                let entry = call.entry.clone();
                 let begun = Instant::now();
-                let turn = self.call(driver, call);
+                let turn = self.call(driver, entry, call);
                 entry.pace().ran(begun.elapsed());
                 turn
             }
             Place::Pool => {
-                self.call_on_pool(driver, call);
+                self.call_on_pool(driver, entry.clone(), call);
                 Turn::Ours
             }
         }
@@ -261,16 +265,21 @@ impl<IO: Stream> Connection<IO> {
     }
 
     /// Calls a synchronous handler on the spot.
-    fn call(self: &Arc<Self>, driver: &mut MutexGuard<'_, Driver<IO>>, call: Call) -> Turn {
-        let Call { seq, entry, body, cx, cancellation, .. } = call;
+    fn call(
+        self: &Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        entry: &Entry,
+        call: Call,
+    ) -> Turn {
+        let Call { seq, body, cx, cancellation, .. } = call;
         let (start, mut reply) = answer::begin(std::mem::take(&mut driver.scratch));
         let (outcome, turn) = self.unlocked(driver, Inline { seq, cancellation }, || {
             answer::catch(|| {
-                call_sync(&entry, cx.as_ref().unwrap_or(&self.plain), &body, &mut reply)
+                call_sync(entry, cx.as_ref().unwrap_or(&self.plain), &body, &mut reply)
             })
         });
         let max_frame = self.server.limits.max_frame;
-        let mut frame = answer::seal(&entry, seq, (start, reply), outcome, cx.as_ref(), max_frame);
+        let mut frame = answer::seal(entry, seq, (start, reply), outcome, cx.as_ref(), max_frame);
         match turn {
             Turn::Ours => {
                 driver.output.push(&mut frame);
@@ -286,8 +295,8 @@ impl<IO: Stream> Connection<IO> {
     }
 
     /// Has a synchronous handler called on the thread pool.
-    fn call_on_pool(self: &Arc<Self>, driver: &mut Driver<IO>, call: Call) {
-        let Call { seq, entry, body, cx, cancellation, deadline } = call;
+    fn call_on_pool(self: &Arc<Self>, driver: &mut Driver<IO>, entry: Arc<Entry>, call: Call) {
+        let Call { seq, body, cx, cancellation, deadline } = call;
         let cancellation = cancellation.unwrap_or_default();
         driver.session.started(seq, cancellation.clone());
         let answering = Answering { connection: self.clone(), seq, answered: false };
@@ -316,10 +325,11 @@ impl<IO: Stream> Connection<IO> {
     fn begin<'a>(
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
+        entry: &Arc<Entry>,
         call: Call,
         watched: &mut Watched<'a>,
     ) -> Turn {
-        let Call { seq, entry, body, cx, cancellation, deadline } = call;
+        let Call { seq, body, cx, cancellation, deadline } = call;
         let cancellation = cancellation.unwrap_or_default();
         if self.server.policy == SyncPolicy::Auto {
             // A handler that blocks although it is asynchronous holds up its worker, but at least
@@ -331,7 +341,7 @@ impl<IO: Stream> Connection<IO> {
         let (first, turn) = self.unlocked(driver, inline, || {
             answer::catch(|| {
                 let cx = cx.clone().unwrap_or_else(|| self.plain.clone());
-                let mut future = call_async(&entry, cx, body, reply);
+                let mut future = call_async(entry, cx, body, reply);
                 // Whatever wakes this waker is noticed when the task that gets the future polls it.
                 match future.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
                     Poll::Ready(finished) => Ok(finished),
@@ -343,6 +353,7 @@ impl<IO: Stream> Connection<IO> {
             Ok(Ok(Finished { reply, result })) => (reply, Ok(result)),
             Err(panic) => (ReplyBuf::default(), Err(panic)),
             Ok(Err(future)) => {
+                let entry = entry.clone();
                 let unfinished =
                     Unfinished { seq, entry, cx, cancellation, deadline, start, future };
                 match turn {
@@ -358,7 +369,7 @@ impl<IO: Stream> Connection<IO> {
             }
         };
         let max_frame = self.server.limits.max_frame;
-        let mut frame = answer::seal(&entry, seq, (start, reply), outcome, cx.as_ref(), max_frame);
+        let mut frame = answer::seal(entry, seq, (start, reply), outcome, cx.as_ref(), max_frame);
         match turn {
             Turn::Ours => {
                 driver.output.push(&mut frame);
@@ -409,7 +420,6 @@ impl<IO: Stream> Connection<IO> {
 /// A call that is about to run.
 struct Call {
     seq: u64,
-    entry: Arc<Entry>,
     body: Body,
     /// If its method asks for one.
     cx: Option<Context>,

@@ -293,9 +293,8 @@ impl<IO: Stream> Driver<IO> {
 
     /// Gives buffers back if nothing has happened for a while; asked before the task sleeps.
     pub(super) fn settle(&mut self, cx: &mut Context<'_>) {
-        let holds_memory = self.input.holds_memory()
-            || self.output.holds_memory()
-            || self.scratch.capacity() > 0;
+        let holds_memory =
+            self.input.holds_memory() || self.output.holds_memory() || self.scratch.capacity() > 0;
         if holds_memory && self.quiet.poll(cx) {
             self.input.release();
             self.output.release();
