@@ -1,0 +1,108 @@
+//! What the README says holds: its program runs, its tables are complete, its links lead somewhere.
+
+use std::{fs, path::Path};
+
+const README: &str = include_str!("../README.md");
+
+/// Runs in `tests/examples.rs`.
+const QUICKSTART: &str = include_str!("../examples/quickstart.rs");
+
+/// What is between these two lines.
+fn section<'a>(from: &str, to: &str) -> &'a str {
+    let (_, rest) = README.split_once(from).unwrap_or_else(|| panic!("no `{from}` in the README"));
+    rest.split_once(to).unwrap_or_else(|| panic!("no `{to}` after `{from}`")).0
+}
+
+#[test]
+fn its_program_is_the_example_that_runs() {
+    let program: String = QUICKSTART
+        .lines()
+        .filter(|line| !line.starts_with("//!"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(section("```rust\n", "```\n").trim(), program.trim());
+    assert_eq!(README.matches("```rust").count(), 1, "no code that nobody runs");
+    assert!(program.lines().count() <= 40, "about thirty lines");
+}
+
+#[test]
+fn its_first_commands_are_two() {
+    let blocks: Vec<_> =
+        README.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(blocks, ["cargo run --example wordcount\n", "cargo test --workspace\n"]);
+}
+
+#[test]
+fn every_name_of_gos_package_is_in_its_table() {
+    let table = section("## For those who know Go's package", "\n## ");
+    let left: String = table.lines().filter_map(|line| line.split('|').nth(1)).collect();
+    // `go doc -all net/rpc`, and the same of `net/rpc/jsonrpc`.
+    for name in [
+        "DefaultRPCPath",
+        "DefaultDebugPath",
+        "DefaultServer",
+        "ErrShutdown",
+        "Accept",
+        "HandleHTTP",
+        "Register",
+        "RegisterName",
+        "ServeCodec",
+        "ServeConn",
+        "ServeRequest",
+        "Call",
+        "Call.ServiceMethod",
+        "Call.Args",
+        "Call.Reply",
+        "Call.Error",
+        "Call.Done",
+        "Client",
+        "Dial",
+        "DialHTTP",
+        "DialHTTPPath",
+        "NewClient",
+        "NewClientWithCodec",
+        "Client.Call",
+        "Client.Close",
+        "Client.Go",
+        "ClientCodec",
+        "Request",
+        "Response",
+        "Server",
+        "NewServer",
+        "Server.Accept",
+        "Server.HandleHTTP",
+        "Server.Register",
+        "Server.RegisterName",
+        "Server.ServeCodec",
+        "Server.ServeConn",
+        "Server.ServeHTTP",
+        "Server.ServeRequest",
+        "ServerCodec",
+        "ServerError",
+        "jsonrpc",
+        "NewClientCodec",
+        "NewServerCodec",
+    ] {
+        assert!(left.contains(&format!("`{name}`")), "{name} is not in the table");
+    }
+}
+
+#[test]
+fn every_example_is_in_its_table() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for entry in fs::read_dir(root.join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let linked = README.contains(&format!("(examples/{name}"));
+        assert!(linked || name == "expected", "the README does not mention {name}");
+    }
+}
+
+#[test]
+fn its_links_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let targets = README.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    for target in targets.filter(|target| !target.starts_with("https://")) {
+        assert!(root.join(target).exists(), "{target} is not there");
+    }
+}
