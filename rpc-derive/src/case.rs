@@ -51,6 +51,12 @@ impl Case {
     }
 }
 
+/// The name of the constant that belongs to a method.
+pub(crate) fn constant(item: &str) -> String {
+    let name = Case::ScreamingSnake.apply(item);
+    if name.starts_with(|c: char| c.is_ascii_digit()) { format!("_{name}") } else { name }
+}
+
 /// The first letter large, the others as they are.
 fn capitalize(word: &str, name: &mut String) {
     let mut letters = word.chars();
@@ -98,6 +104,12 @@ mod tests {
         ] {
             assert_eq!(cases.map(|case| case.apply(item)), names, "{item}");
         }
+    }
+
+    #[test]
+    fn a_constant_does_not_begin_with_a_digit() {
+        assert_eq!(constant("_2nd_of"), "_2ND_OF");
+        assert_eq!(constant("second_of"), "SECOND_OF");
     }
 
     #[test]

@@ -73,10 +73,11 @@ fn implementation(service: &Service) -> TokenStream {
     let handlers: Vec<_> =
         service.methods.iter().map(|method| Handler::of(service, method)).collect();
     let declarations = handlers.iter().map(Handler::declaration);
+    let lints = stub::lints();
     let definitions = handlers.iter().map(Handler::definition);
     quote! {
         #(#cfgs)*
-        #[allow(deprecated, non_snake_case)]
+        #lints
         const _: () = {
             trait __Handlers {
                 #(#declarations)*

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Attribute, spanned::Spanned};
+use syn::{Attribute, Type, spanned::Spanned};
 
 use crate::{
     interface,
@@ -51,8 +51,9 @@ impl<'a> Handler<'a> {
                 reply: &mut #krate::__private::ReplyBuf,
             ) -> ::core::result::Result<(), #krate::__private::Fault>
         };
+        let decode = decode(method);
         let body = quote_spanned! {Span::mixed_site()=>
-            let args = #krate::__private::shape::argument::<#args>(body)?;
+            let args = #krate::__private::shape::#decode::<#args>(body)?;
             #result
         };
         Handler { cfgs: &method.cfgs, signature, body }
@@ -72,9 +73,10 @@ impl<'a> Handler<'a> {
                 reply: #krate::__private::ReplyBuf,
             ) -> #krate::__private::HandlerFuture
         };
+        let decode = decode(method);
         let body = quote_spanned! {Span::mixed_site()=>
             let mut reply = reply;
-            let args = match #krate::__private::shape::argument::<#args>(&body) {
+            let args = match #krate::__private::shape::#decode::<#args>(&body) {
                 ::core::result::Result::Ok(args) => args,
                 ::core::result::Result::Err(fault) => {
                     let result = ::core::result::Result::Err(fault);
@@ -88,6 +90,14 @@ impl<'a> Handler<'a> {
         let at = ident.span();
         let body = quote_spanned!(at=> ::std::boxed::Box::pin(async move { #body }));
         Handler { cfgs: &method.cfgs, signature, body }
+    }
+}
+
+/// What decodes the arguments. Both do the same, but the compiler has another answer to an `&Args`.
+fn decode(method: &Method) -> TokenStream {
+    match types::bare(&method.arguments.ty) {
+        Type::Reference(_) => quote!(reference),
+        _ => quote!(argument),
     }
 }
 

@@ -4,7 +4,10 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Ident, ItemTrait, ReturnType, TraitItem, TraitItemFn, parse_quote, parse_quote_spanned};
 
-use crate::service::{Service, Subject};
+use crate::{
+    service::{Service, Subject},
+    stub,
+};
 
 /// The type parameter that stands for whoever implements the trait.
 pub(crate) fn implementor() -> Ident {
@@ -48,19 +51,20 @@ pub(crate) fn server(service: &Service) -> TokenStream {
     let Subject::Trait { ident, server: Some(server) } = &service.subject else {
         return TokenStream::new();
     };
+    let lints = stub::lints();
     let implementor = implementor();
     let name = server.to_string();
     let about = format!("Serves the methods of any [`{ident}`]: register it with a server.");
     quote! {
         #(#cfgs)*
         #[doc = #about]
-        #[allow(dead_code, unreachable_pub)]
+        #lints
         #vis struct #server<#implementor: ?::core::marker::Sized> {
             implementor: ::std::sync::Arc<#implementor>,
         }
 
         #(#cfgs)*
-        #[allow(dead_code, unreachable_pub)]
+        #lints
         impl<#implementor> #server<#implementor> {
             /// Serves this value.
             pub fn new(implementor: #implementor) -> Self {

@@ -114,8 +114,6 @@ fn candidate(
 
 fn macro_item(attrs: &mut Vec<Attribute>, mac: &syn::Macro, errors: &mut Errors) {
     attr::refuse(attrs, errors);
-    errors.at(
-        &mac.path,
-        "`#[service]` cannot see what this macro makes: move it to another `impl` block",
-    );
+    errors
+        .at(&mac.path, "`#[service]` cannot see what this macro makes: move it out of this block");
 }

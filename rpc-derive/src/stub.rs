@@ -2,10 +2,10 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
-use syn::{GenericParam, Generics, Ident, Type, WherePredicate, ext::IdentExt, parse_quote};
+use syn::{GenericParam, Generics, Ident, Meta, Type, WherePredicate, ext::IdentExt, parse_quote};
 
 use crate::{
-    case::Case,
+    case,
     service::{Method, Service, Subject},
     types::{self, Taken},
 };
@@ -19,8 +19,8 @@ pub(crate) fn stub(service: &Service) -> TokenStream {
     let generics = generics(service, &calls);
     let (params, arguments, conditions) = generics.split_for_impl();
     let held = generics.type_params().map(|param| &param.ident);
-    let held =
-        quote!(::core::marker::PhantomData<fn() -> (#(::core::marker::PhantomData<#held>,)*)>);
+    let held = quote!((#(::core::marker::PhantomData<#held>,)*));
+    let own = own_functions(service);
     let methods = calls.iter().map(|call| call.methods(service));
     let name = stub.to_string();
     let about = match &service.subject {
@@ -28,14 +28,7 @@ pub(crate) fn stub(service: &Service) -> TokenStream {
         Subject::Trait { ident, .. } => format!("The methods of [`{ident}`], called on a server."),
     };
     let docs = (!docs.is_empty()).then(|| quote!(#[doc = ""] #(#docs)*));
-    // What a user asks of his own code, he does not ask of this.
-    let lints = quote! {
-        #[allow(
-            dead_code, deprecated, non_snake_case, private_bounds, private_interfaces, unreachable_pub,
-            rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links,
-            clippy::all, clippy::nursery, clippy::pedantic, clippy::restriction
-        )]
-    };
+    let lints = lints();
     quote! {
         #(#cfgs)*
         #[doc = #about]
@@ -43,44 +36,13 @@ pub(crate) fn stub(service: &Service) -> TokenStream {
         #lints
         #vis struct #stub #params #conditions {
             stub: #krate::__private::Stub,
-            types: #held,
+            types: ::core::marker::PhantomData<fn() -> #held>,
         }
 
         #(#cfgs)*
         #lints
         impl #params #stub #arguments #conditions {
-            /// Calls the service of its own name.
-            pub fn new(client: #krate::Client) -> Self {
-                Self { stub: #krate::__private::Stub::new(client), types: ::core::marker::PhantomData }
-            }
-
-            /// Calls a service that was registered under another name.
-            pub fn with_name(client: #krate::Client, name: &str) -> Self {
-                let stub = #krate::__private::Stub::with_name(client, name);
-                Self { stub, types: ::core::marker::PhantomData }
-            }
-
-            /// Connects to a server, as `Client::dial` does.
-            ///
-            /// # Errors
-            /// If there is nobody at the address.
-            pub async fn dial(
-                addr: impl #krate::__private::ToSocketAddrs,
-            ) -> ::core::result::Result<Self, #krate::Error> {
-                ::core::result::Result::Ok(Self::new(#krate::Client::dial(addr).await?))
-            }
-
-            /// The same connection and service with other options.
-            #[must_use]
-            pub fn with(&self, options: #krate::CallOptions) -> Self {
-                Self { stub: self.stub.with(options), types: ::core::marker::PhantomData }
-            }
-
-            /// The client it calls with.
-            pub fn client(&self) -> &#krate::Client {
-                self.stub.client()
-            }
-
+            #own
             #(#methods)*
         }
 
@@ -98,6 +60,55 @@ pub(crate) fn stub(service: &Service) -> TokenStream {
             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
                 f.debug_tuple(#name).field(&self.stub).finish()
             }
+        }
+    }
+}
+
+/// What a user asks of his own code, he does not ask of what is generated beside it.
+pub(crate) fn lints() -> TokenStream {
+    quote! {
+        #[allow(
+            dead_code, deprecated, non_snake_case, private_bounds, private_interfaces, unreachable_pub,
+            rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links,
+            clippy::all, clippy::nursery, clippy::pedantic, clippy::restriction
+        )]
+    }
+}
+
+/// What every stub has; [`names`](crate::check) knows their names.
+fn own_functions(service: &Service) -> TokenStream {
+    let krate = &service.krate;
+    quote! {
+        /// Calls the service by its own name.
+        pub fn new(client: #krate::Client) -> Self {
+            Self { stub: #krate::__private::Stub::new(client), types: ::core::marker::PhantomData }
+        }
+
+        /// Calls a service that was registered under another name.
+        pub fn with_name(client: #krate::Client, name: &str) -> Self {
+            let stub = #krate::__private::Stub::with_name(client, name);
+            Self { stub, types: ::core::marker::PhantomData }
+        }
+
+        /// Connects to a server, as `Client::dial` does.
+        ///
+        /// # Errors
+        /// If there is nobody at the address.
+        pub async fn dial(
+            addr: impl #krate::__private::ToSocketAddrs,
+        ) -> ::core::result::Result<Self, #krate::Error> {
+            ::core::result::Result::Ok(Self::new(#krate::Client::dial(addr).await?))
+        }
+
+        /// The same connection and service with other options.
+        #[must_use]
+        pub fn with(&self, options: #krate::CallOptions) -> Self {
+            Self { stub: self.stub.with(options), types: ::core::marker::PhantomData }
+        }
+
+        /// The client it calls with.
+        pub fn client(&self) -> &#krate::Client {
+            self.stub.client()
         }
     }
 }
@@ -134,7 +145,7 @@ impl<'a> Call<'a> {
         let reply = &self.reply;
         let sent = types::eternal(&self.sent());
         let item = ident.unraw().to_string();
-        let constant = format_ident!("{}", Case::ScreamingSnake.apply(&item), span = ident.span());
+        let constant = format_ident!("{}", case::constant(&item), span = ident.span());
         let go = format_ident!("{item}_go", span = ident.span());
         let name = format!("{}.{}", service.name, self.method.name);
         let (parameter, value) = self.parameter();
@@ -145,10 +156,12 @@ impl<'a> Call<'a> {
         });
         let about_go =
             format!("Starts [`{item}`](Self::{item}); the handle is the future of its reply.");
-        let about_constant = format!("`{name}` by name and types.");
+        let about_constant = format!("`{name}`, with its types.");
+        let hidden = docs.iter().find(|doc| matches!(&doc.meta, Meta::List(_))); // `#[doc(hidden)]`
         quote! {
             #(#cfgs)*
             #[doc = #about_constant]
+            #hidden
             #deprecated
             pub const #constant: #krate::TypedMethod<#sent, #reply> = #krate::TypedMethod::new(#name);
 
@@ -164,6 +177,7 @@ impl<'a> Call<'a> {
 
             #(#cfgs)*
             #[doc = #about_go]
+            #hidden
             #deprecated
             pub fn #go(&self, #parameter) -> #krate::Call<#reply> #conditions {
                 self.stub.go(Self::#constant, #value)

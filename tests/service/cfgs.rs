@@ -13,17 +13,17 @@ impl Platform {
         *reply = no_such_function(args);
     }
 
-    #[cfg(all())]
+    #[cfg(not(any()))]
     fn name(&self, _: (), reply: &mut String) {
         *reply = "this".to_owned();
     }
 
-    #[cfg(not(all()))]
+    #[cfg(any())]
     fn name(&self, _: (), reply: &mut String) {
         *reply = "other".to_owned();
     }
 
-    #[cfg(all())]
+    #[cfg(not(any()))]
     #[method(name = "Page")]
     async fn page_size(&self, _: (), reply: &mut u32) {
         *reply = 4096;

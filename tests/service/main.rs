@@ -27,6 +27,9 @@
     variant_size_differences
 )]
 
+// What is tested includes what one would write otherwise.
+#![allow(clippy::needless_arbitrary_self_type, clippy::needless_lifetimes)]
+
 mod arguments;
 mod cfgs;
 mod context;

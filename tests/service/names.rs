@@ -26,6 +26,10 @@ impl Names {
         *reply = 4;
     }
 
+    fn _2nd(&self, _: (), reply: &mut u8) {
+        *reply = 6;
+    }
+
     #[method(alias = "Deux")]
     #[method(idempotent)]
     async fn two(&self, _: (), reply: &mut u8) {
@@ -49,6 +53,8 @@ async fn a_method_answers_to_its_upper_camel_name_its_rust_name_and_its_aliases(
         ("Names.Two", 5),
         ("Names.two", 5),
         ("Names.Deux", 5),
+        ("Names.2nd", 6),
+        ("Names._2nd", 6),
     ] {
         let got = match method {
             "Names.Type" | "Names.type" => client.call::<_, u8>(method, &3).await,

@@ -109,8 +109,8 @@ struct Quiet;
 
 #[service(client = false)]
 impl Quiet {
-    // Names that the stub would have of its own.
-    fn new(&self, _: (), reply: &mut u8) {
+    // Names that a stub would have of its own.
+    fn dial(&self, _: (), reply: &mut u8) {
         *reply = 1;
     }
 
@@ -138,7 +138,7 @@ async fn a_stub_can_be_left_out_and_renamed() {
     server.register(Quiet).unwrap();
     server.register(Loud).unwrap();
     let client = connect(&server);
-    for (method, reply) in [("Quiet.New", 1), ("Quiet.Get", 2), ("Quiet.GetGo", 3)] {
+    for (method, reply) in [("Quiet.Dial", 1), ("Quiet.Get", 2), ("Quiet.GetGo", 3)] {
         assert_eq!(client.call::<_, u8>(method, &()).await.unwrap(), reply);
     }
     assert_eq!(Caller::new(client).get().await.unwrap(), 4);

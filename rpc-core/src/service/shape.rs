@@ -31,6 +31,17 @@ impl<'de, A: Deserialize<'de>> Argument<'de> for A {
     }
 }
 
+/// What a method can take by reference: anything `Deserialize` that is one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a method's argument: it cannot be borrowed from a request",
+    label = "take it by value",
+    note = "a request has `&str` and `&[u8]` to lend, and a struct with a lifetime can hold them: `Args<'_>`"
+)]
+pub trait Reference<'de>: Argument<'de> {}
+
+#[diagnostic::do_not_recommend]
+impl<'de, A: Deserialize<'de>> Reference<'de> for A {}
+
 /// What a method can write its reply to: anything that is `Default`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a `reply: &mut {Self}`: it does not implement `Default`",
@@ -76,6 +87,15 @@ impl<R: Serialize> Reply for R {
 /// As [`Argument::decode`].
 #[inline]
 pub fn argument<'de, A: Argument<'de>>(body: &'de Body) -> Result<A, Fault> {
+    A::decode(body)
+}
+
+/// The same of arguments that are a reference.
+///
+/// # Errors
+/// As [`Argument::decode`].
+#[inline]
+pub fn reference<'de, A: Reference<'de>>(body: &'de Body) -> Result<A, Fault> {
     A::decode(body)
 }
 

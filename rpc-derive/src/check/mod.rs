@@ -123,7 +123,7 @@ fn method(
         // A function of the type, not a method: there is no more to say about it.
         let text = format!(
             "`{}` takes no `self`, so it cannot be called by name: mark it `#[method(skip)]`, or move it \
-             to another `impl` block",
+             out of this block",
             sig.ident
         );
         errors.at(&sig.ident, text);

@@ -3,7 +3,12 @@
 use quote::ToTokens;
 use syn::{Attribute, Ident, Signature, ext::IdentExt};
 
-use crate::{attr::MethodOptions, case::Case, errors::Errors, service::SharedName};
+use crate::{
+    attr::MethodOptions,
+    case::{self, Case},
+    errors::Errors,
+    service::SharedName,
+};
 
 /// The names given out so far.
 pub(super) struct Names {
@@ -38,8 +43,8 @@ struct Holder {
 
 impl Names {
     pub(super) fn new(case: Case, client: Option<Ident>) -> Self {
-        let stub = Vec::new();
-        Names { case, client, wire: Vec::new(), stub, shared: Vec::new() }
+        let (wire, stub, shared) = (Vec::new(), Vec::new(), Vec::new());
+        Names { case, client, wire, stub, shared }
     }
 
     /// A method's name on the wire, and its other names there; `None` if there is such a method.
@@ -51,40 +56,35 @@ impl Names {
         errors: &mut Errors,
     ) -> Option<Named> {
         let item = sig.ident.unraw().to_string();
-        let name =
-            options.name.as_ref().map_or_else(|| self.case.apply(&item), |name| name.value());
-        let mut aliases = Vec::new();
         let holder = Holder { ident: sig.ident.clone(), cfgs: cfgs.to_vec() };
-
         let twin = |claim: &Claim| claim.holder.ident == sig.ident && claim.holder.cfgs.is_empty();
         if cfgs.is_empty() && self.wire.iter().any(twin) {
             return None; // of two functions with one name the compiler tells
         }
 
         // Each name, and where it is written: the Rust name is an alias nobody has to write.
-        let mut wanted: Vec<(String, &dyn ToTokens)> = Vec::new();
-        match &options.name {
-            Some(at) => wanted.push((name.clone(), at)),
-            None => wanted.push((name.clone(), &sig.ident)),
-        }
+        let (name, at): (String, &dyn ToTokens) = match &options.name {
+            Some(at) => (at.value(), at),
+            None => (self.case.apply(&item), &sig.ident),
+        };
+        let mut aliases: Vec<(String, &dyn ToTokens)> = Vec::new();
         if name != item {
-            wanted.push((item.clone(), &sig.ident));
+            aliases.push((item.clone(), &sig.ident));
         }
-        wanted.extend(options.aliases.iter().map(|at| (at.value(), at as &dyn ToTokens)));
-
-        let first = self.wire.len();
-        let mut free = true;
-        for (name, at) in wanted {
-            if self.wire[first..].iter().any(|own| own.name == name) {
-                errors.at(at, format_args!("`{name}` is a name of this method already"));
-                continue;
+        for at in &options.aliases {
+            let alias = at.value();
+            if alias == name || aliases.iter().any(|(own, _)| *own == alias) {
+                errors.at(at, format_args!("`{alias}` is a name of this method already"));
+            } else {
+                aliases.push((alias, at));
             }
-            // Two methods may share more than one name; that is still one mistake.
-            free = free && self.is_free(&name, &holder, at, errors);
-            aliases.push(name.clone());
-            self.wire.push(Claim { name, holder: holder.clone() });
         }
-        aliases.remove(0); // the name itself
+        let mut free = true;
+        for (name, at) in [&(name.clone(), at)].into_iter().chain(&aliases) {
+            // Two methods may share more than one name; that is still one mistake.
+            free = free && self.is_free(name, &holder, at, errors);
+            self.wire.push(Claim { name: name.clone(), holder: holder.clone() });
+        }
         let in_stub = match self.claim_in_stub(&item, &holder) {
             Ok(()) => true,
             Err(error) => {
@@ -94,6 +94,7 @@ impl Names {
                 false
             }
         };
+        let aliases = aliases.into_iter().map(|(alias, _)| alias).collect();
         Some(Named { name, aliases, in_stub })
     }
 
@@ -138,7 +139,7 @@ impl Names {
             );
             return Err(syn::Error::new_spanned(&holder.ident, text));
         }
-        for name in [item.to_owned(), format!("{item}_go"), Case::ScreamingSnake.apply(item)] {
+        for name in [item.to_owned(), format!("{item}_go"), case::constant(item)] {
             let other =
                 self.stub.iter().find(|claim| claim.name == name).map(|claim| &claim.holder);
             if let Some(other) = other

@@ -51,24 +51,20 @@ impl Shape {
 
 fn qualifiers(sig: &Signature, errors: &mut Errors) {
     if let Some(keyword) = &sig.constness {
-        errors.at(
-            keyword,
-            "a served method cannot be `const`: remove it, or mark the method `#[method(skip)]`",
-        );
+        let text = "a served method cannot be `const`: remove that, or mark it `#[method(skip)]`";
+        errors.at(keyword, text);
     }
     if let Safety::Unsafe(keyword) = &sig.safety {
-        let text = "a served method cannot be `unsafe`, since nobody can hold its callers to anything: \
-                    mark it `#[method(skip)]`, or check what it needs";
+        let text = "a served method cannot be `unsafe`, since its callers can promise nothing: let it check \
+                    what it needs, or mark it `#[method(skip)]`";
         errors.at(keyword, text);
     }
     if let Some(abi) = &sig.abi {
-        errors.at(
-            abi,
-            "a served method cannot be `extern`: remove it, or mark the method `#[method(skip)]`",
-        );
+        let text = "a served method cannot be `extern`: remove that, or mark it `#[method(skip)]`";
+        errors.at(abi, text);
     } else if let Some(variadic) = &sig.variadic {
-        errors
-            .at(variadic, "a served method takes one argument: `Vec<T>` for any number of values");
+        let text = "a served method takes one argument: `Vec<T>` for any number of values";
+        errors.at(variadic, text);
     }
 }
 
@@ -87,8 +83,7 @@ fn generics(sig: &Signature, errors: &mut Errors) {
         match predicate {
             WherePredicate::Lifetime(_) => {}
             _ => {
-                let text =
-                    "a served method is always there: put this condition on the `impl` block";
+                let text = "a served method is always there: remove this condition, or put it on the whole block";
                 errors.at(predicate, text);
             }
         }
@@ -167,30 +162,33 @@ impl Parameters {
             refuse_unsized(ty, errors);
         }
         for early in &inputs {
-            if mutable(&early.ty).is_some() {
-                let text = match reply {
-                    Some(_) => {
-                        "a served method has one `&mut`, its reply: put all it replies into one struct"
-                    }
-                    None => "the reply comes last: `args: A, reply: &mut R`",
-                };
+            let Some(target) = mutable(&early.ty) else { continue };
+            if types::ends_in(target, "Context") {
+                errors.at(&early.ty, LENT);
+            } else if reply.is_none() {
+                errors.at(early, "the reply comes last: `args: A, reply: &mut R`");
+            } else {
+                let text =
+                    "a served method has one `&mut`, its reply: put all it replies into one struct";
                 errors.at(early, text);
             }
         }
         if errors.count() > mistakes {
             return None;
         }
-        let (context, arguments) = match inputs[..] {
-            [] => return no_arguments(sig, errors),
-            [only] if is_context(&only.ty) => return no_arguments(sig, errors),
-            [args] => (None, args),
-            [first, args] if is_context(&first.ty) => (Some(first.ty.span()), args),
-            [args, ref more @ ..] => {
-                let (args, more) = match more {
-                    [args, more @ ..] if is_context(&inputs[0].ty) => (*args, more),
-                    _ => (args, more),
-                };
-                too_many(args, more, sig, reply.is_some(), errors);
+        let (context, inputs) = match &inputs[..] {
+            [first, inputs @ ..] if is_context(&first.ty) => (Some(first.ty.span()), inputs),
+            inputs => (None, inputs),
+        };
+        let arguments = match inputs {
+            [] => {
+                let text = "a served method takes one argument: `_: ()` if it needs none";
+                errors.at(&sig.ident, text);
+                return None;
+            }
+            [arguments] => arguments,
+            [first, more @ ..] => {
+                too_many(first, more, sig, reply.is_some(), errors);
                 return None;
             }
         };
@@ -222,20 +220,16 @@ fn is_context(ty: &Type) -> bool {
     }
 }
 
-fn no_arguments<T>(sig: &Signature, errors: &mut Errors) -> Option<T> {
-    let text = "a served method takes one argument: `_: ()` if it needs none";
-    errors.at(&sig.ident, text);
-    None
-}
+const LENT: &str = "the context is lent: `cx: &Context`";
 
 /// More than one argument; or the second is a reply, or a context, that does not look like one.
-fn too_many(args: &PatType, more: &[&PatType], sig: &Signature, reply: bool, errors: &mut Errors) {
+fn too_many(first: &PatType, more: &[&PatType], sig: &Signature, reply: bool, errors: &mut Errors) {
     let context = |it: &PatType| match types::bare(&it.ty) {
         Type::Reference(reference) => types::ends_in(&reference.elem, "Context"),
         ty => types::ends_in(ty, "Context"),
     };
-    if context(args) {
-        errors.at(&args.ty, "the context is lent: `cx: &Context`");
+    if context(first) {
+        errors.at(&first.ty, LENT);
     } else if let Some(cx) = more.iter().find(|it| context(it)) {
         errors.at(cx, "the context comes first: `cx: &Context, args: A`");
     } else if let ([last], false, true) = (more, reply, returns_nothing(&sig.output)) {
@@ -243,23 +237,23 @@ fn too_many(args: &PatType, more: &[&PatType], sig: &Signature, reply: bool, err
             Type::Reference(reference) => &reference.elem,
             ty => ty,
         };
-        let target = types::text(target);
         let text = format!(
-            "the reply is written through a mutable reference: `&mut {target}`; if this is an argument, put all \
-             arguments into one struct or tuple"
+            "the reply is written through a mutable reference: `&mut {}`; if this is an argument, put all \
+             arguments into one struct or tuple",
+            types::text(target)
         );
         errors.at(&last.ty, text);
     } else {
-        let all: Vec<&PatType> = [args].into_iter().chain(more.iter().copied()).collect();
-        let pats: Vec<_> = all.iter().map(|it| it.pat.to_token_stream().to_string()).collect();
-        let tys: Vec<_> = all.iter().map(|it| types::text(&it.ty)).collect();
+        let all = || [first].into_iter().chain(more.iter().copied());
+        let pats: Vec<_> = all().map(|it| it.pat.to_token_stream().to_string()).collect();
+        let tys: Vec<_> = all().map(|it| types::text(&it.ty)).collect();
         let mut text = format!(
             "a served method takes one argument: put all of them into one struct, or take a tuple \
              `({}): ({})`",
             pats.join(", "),
             tys.join(", ")
         );
-        if let Type::Reference(first) = types::bare(&args.ty)
+        if let Type::Reference(first) = types::bare(&first.ty)
             && types::path(&first.elem).is_some_and(|path| !path.is_ident("str"))
         {
             text += "; if the first is a `netrpc::Context`, write `&Context`";
@@ -318,7 +312,7 @@ fn returned(sig: &Signature, parameters: bool, errors: &mut Errors) -> Option<Re
     };
     let reply = match (arguments.first(), written) {
         (Some(reply), true) if !types::is_unit(reply) && last.ident == "Result" => {
-            let text = "this method has two replies: remove the parameter `reply`, or return `Result<(), E>`";
+            let text = "this method has two replies: remove the `&mut` parameter, or return `Result<(), E>`";
             errors.at(reply, text);
             return None;
         }
@@ -352,20 +346,17 @@ fn returns_nothing(output: &ReturnType) -> bool {
 /// `impl Trait`, which has no name to decode or encode by.
 fn refuse_generic(ty: &Type, errors: &mut Errors) {
     if let Some(word) = types::find_impl_trait(ty) {
-        errors.at(
-            word,
-            "a caller cannot choose a type, so a served method is not generic: name the type",
-        );
+        let text =
+            "a caller cannot choose a type, so a served method is not generic: name the type";
+        errors.at(word, text);
     }
 }
 
 fn refuse_unsized(ty: &Type, errors: &mut Errors) {
     let text = match types::bare(ty) {
         Type::Slice(slice) => {
-            let element = types::text(&slice.elem);
-            format!(
-                "the reply begins as `Default::default()`, which a slice cannot: `&mut Vec<{element}>`"
-            )
+            let vec = format!("&mut Vec<{}>", types::text(&slice.elem));
+            format!("the reply begins as `Default::default()`, which a slice cannot: `{vec}`")
         }
         Type::TraitObject(_) => "a reply is of one known type: name it".to_owned(),
         ty if types::ends_in(ty, "str") => {
