@@ -26,7 +26,6 @@
     unused_qualifications,
     variant_size_differences
 )]
-
 // What is tested includes what one would write otherwise.
 #![allow(clippy::needless_arbitrary_self_type, clippy::needless_lifetimes)]
 
