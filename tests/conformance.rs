@@ -355,7 +355,7 @@ async fn a_read_error_closes_the_stream() {
     let call = client.go::<_, i64>("Arith.Wait", &());
     assert!(peer.frame().await.is_some(), "the request");
     let mut reply = common::request(0, "x.y", &[]);
-    reply[4] ^= 0x40; // another kind than the checksum was made for
+    reply[8] ^= 0x40; // another kind than the checksum was made for
     peer.send(&reply).await;
     let error = soon(call).await.unwrap_err();
     assert!(

@@ -129,7 +129,7 @@ async fn a_claimed_length_gets_no_memory_and_no_neighbour() {
     let mut raw = Raw::dial(listen(&server).await).await;
     let mut header = request(1, "Echo.Number", &[]);
     header.truncate(wire::HEADER_LEN);
-    header[..4].copy_from_slice(&u32::MAX.to_le_bytes());
+    header[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
     raw.send(&header).await;
     raw.send(&[0; 100_000]).await;
     is_alive(&neighbour).await;
@@ -215,9 +215,9 @@ async fn frames_out_of_place_are_ignored_and_pings_answered() {
     wire::write_pong(&mut out, 13);
     wire::write_fault(&mut out, 14, FaultCode::Method, "nobody asked", &[], 1000);
     let mut unknown = request(15, "x", b"y");
-    unknown[4] = 99;
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&unknown[..16]), &unknown[20..]);
-    unknown[16..20].copy_from_slice(&crc.to_le_bytes());
+    unknown[8] = 99;
+    let crc = crc32c::crc32c(&unknown[4..]);
+    unknown[..4].copy_from_slice(&crc.to_le_bytes());
     out.extend(unknown);
     wire::write_ping(&mut out, 0xfeed);
     raw.send(&out).await;

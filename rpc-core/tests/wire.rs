@@ -243,7 +243,7 @@ fn every_recorded_frame_is_written_as_recorded() {
     for (name, bytes) in &written {
         assert_eq!(bytes, &frame(name), "{name}");
     }
-    let kinds: BTreeSet<u8> = written.iter().map(|(_, bytes)| bytes[4]).collect();
+    let kinds: BTreeSet<u8> = written.iter().map(|(_, bytes)| bytes[8]).collect();
     assert!(kinds.into_iter().eq(Kind::ALL.map(Kind::to_u8)), "every kind was written");
 }
 
@@ -282,7 +282,7 @@ fn any_number_names_a_call() {
 #[test]
 fn flags_are_sent_as_zero_and_ignored() {
     for (name, bytes) in vectors::frames() {
-        assert_eq!(bytes[5], 0, "{name}");
+        assert_eq!(bytes[9], 0, "{name}");
     }
     let flagged = decode_one(&raw_frame(1, 0xFF, 4, 9, b"\x03A.B\xC0"));
     assert_eq!(flagged, decode_one(&raw_frame(1, 0, 4, 9, b"\x03A.B\xC0")));
@@ -292,8 +292,8 @@ fn flags_are_sent_as_zero_and_ignored() {
 #[test]
 fn a_wrong_checksum_breaks_the_connection_and_says_what_arrived() {
     let mut bytes = frame("request");
-    let right = u32::from_le_bytes(bytes[16..20].try_into().unwrap());
-    bytes[16] ^= 1;
+    let right = u32::from_le_bytes(bytes[..4].try_into().unwrap());
+    bytes[0] ^= 1;
     let (found, error) = decode_all(&bytes, LIMIT);
     assert!(found.is_empty());
     let expected = right ^ 1;
@@ -371,7 +371,7 @@ fn no_side_sends_what_it_would_not_accept() {
 fn room_is_made_for_what_arrives_not_for_what_is_claimed() {
     let decoder = FrameDecoder::new(u32::MAX);
     let mut claim = raw_frame(1, 0, 0, 1, b"");
-    claim[..4].copy_from_slice(&u32::MAX.to_le_bytes());
+    claim[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
     assert_eq!(decoder.needed(b""), HEADER_LEN);
     assert_eq!(decoder.needed(&claim[..7]), HEADER_LEN - 7);
     assert_eq!(decoder.needed(&claim), 8 * 1024);

@@ -91,7 +91,7 @@ fn no_flipped_bit_goes_unnoticed() {
                 bytes[bit / 8] ^= 1 << (bit % 8);
                 // The length may have become greater: let there be more to read, so that an error
                 // is not put off. The flips of its high bits would take gigabytes.
-                let length = u32::from_le_bytes(bytes[..4].try_into().unwrap());
+                let length = u32::from_le_bytes(bytes[4..8].try_into().unwrap());
                 if length < 1 << 16 {
                     bytes.resize(bytes.len() + length as usize, 0);
                 }
@@ -122,7 +122,7 @@ fn no_lost_byte_goes_unnoticed() {
 fn an_oversized_frame_goes_by_without_being_kept() {
     const LENGTH: usize = 100_000_000;
     let piece = [0x5A; 64 * 1024];
-    let crc = {
+    let header = {
         let mut header = vec![];
         header.extend_from_slice(&(LENGTH as u32).to_le_bytes());
         header.extend_from_slice(&[Kind::Request.to_u8(), 0, 9, 0]);
@@ -134,12 +134,11 @@ fn an_oversized_frame_goes_by_without_being_kept() {
             crc = crc32c::crc32c_append(crc, &piece[..here]);
             left -= here;
         }
-        header.extend_from_slice(&crc.to_le_bytes());
-        header
+        [&crc.to_le_bytes()[..], &header].concat()
     };
     let mut decoder = FrameDecoder::new(1 << 20);
     let mut buf = BytesMut::with_capacity(2 * piece.len());
-    buf.extend_from_slice(&crc);
+    buf.extend_from_slice(&header);
     assert_eq!(decoder.next(&mut buf), Ok(None));
     let mut left = LENGTH;
     let oversized = loop {

@@ -22,12 +22,14 @@ pub struct Frame {
 
 impl Frame {
     /// `head_len` must not exceed the payload: the decoder has checked.
+    #[inline]
     pub(super) fn new(kind: Kind, seq: u64, head_len: u16, payload: Bytes) -> Frame {
         debug_assert!(usize::from(head_len) <= payload.len());
         Frame { kind, seq, head_len, payload }
     }
 
     /// What the frame says about the call: a method's name, fields.
+    #[inline]
     pub fn head(&self) -> &[u8] {
         &self.payload[..usize::from(self.head_len)]
     }
@@ -38,12 +40,14 @@ impl Frame {
     }
 
     /// The same as [`body`](Self::body), borrowed.
+    #[inline]
     pub fn body_slice(&self) -> &[u8] {
         &self.payload[usize::from(self.head_len)..]
     }
 
     /// The body alone, without counting another reference to the buffer as
     /// [`body`](Self::body) does.
+    #[inline]
     pub fn into_body(mut self) -> Bytes {
         bytes::Buf::advance(&mut self.payload, usize::from(self.head_len));
         self.payload

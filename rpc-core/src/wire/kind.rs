@@ -1,6 +1,6 @@
 //! What a frame is.
 
-/// What a frame is: the byte at offset 4 of its header.
+/// What a frame is: the byte at offset 8 of its header.
 ///
 /// Either side may send any kind (`[frame.symmetry]`). Numbers without a variant are skipped by
 /// [`FrameDecoder`](super::FrameDecoder), so that a newer peer can send kinds this version does not

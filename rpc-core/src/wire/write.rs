@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{HEADER_LEN, Header, Kind, header::CHECKED_LEN};
+use super::{HEADER_LEN, Header, Kind, header::CHECKSUM_LEN};
 
 /// A frame longer than its sender's limit was not written (`[frame.limit]`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
@@ -70,16 +70,18 @@ pub fn finish(
     };
     seal(
         &mut out[start.at..],
-        Header { length, kind: kind.to_u8(), flags: 0, head_len, seq, crc: 0 },
+        Header { crc: 0, length, kind: kind.to_u8(), flags: 0, head_len, seq },
     );
     Ok(())
 }
 
-/// Writes the header over the room that `frame` begins with, its checksum included.
-fn seal(frame: &mut [u8], mut header: Header) {
-    let (room, payload) = frame.split_at_mut(HEADER_LEN);
-    header.crc = crc32c::crc32c_append(crc32c::crc32c(&header.to_bytes()[..CHECKED_LEN]), payload);
-    room.copy_from_slice(&header.to_bytes());
+/// Writes the header over the room that `frame` begins with; its checksum is that of what then lies
+/// behind it.
+#[inline]
+fn seal(frame: &mut [u8], header: Header) {
+    frame[..HEADER_LEN].copy_from_slice(&header.to_bytes());
+    let (checksum, checked) = frame.split_at_mut(CHECKSUM_LEN);
+    checksum.copy_from_slice(&crc32c::crc32c(checked).to_le_bytes());
 }
 
 /// Writes a frame that has no payload.
@@ -87,7 +89,7 @@ fn write_bare(out: &mut Vec<u8>, kind: Kind, seq: u64) {
     let start = begin(out);
     seal(
         &mut out[start.at..],
-        Header { length: 0, kind: kind.to_u8(), flags: 0, head_len: 0, seq, crc: 0 },
+        Header { crc: 0, length: 0, kind: kind.to_u8(), flags: 0, head_len: 0, seq },
     );
 }
 

@@ -70,13 +70,11 @@ pub(crate) fn decode_one(bytes: &[u8]) -> Frame {
 
 /// A frame with any header fields, its checksum right: what a peer of another version might send.
 pub(crate) fn raw_frame(kind: u8, flags: u8, head_len: u16, seq: u64, payload: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::new();
-    frame.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
-    frame.extend_from_slice(&[kind, flags]);
-    frame.extend_from_slice(&head_len.to_le_bytes());
-    frame.extend_from_slice(&seq.to_le_bytes());
-    let checked = [&frame[..], payload].concat();
-    frame.extend_from_slice(&crc32c::crc32c(&checked).to_le_bytes());
-    frame.extend_from_slice(payload);
-    frame
+    let mut checked = Vec::new();
+    checked.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
+    checked.extend_from_slice(&[kind, flags]);
+    checked.extend_from_slice(&head_len.to_le_bytes());
+    checked.extend_from_slice(&seq.to_le_bytes());
+    checked.extend_from_slice(payload);
+    [&crc32c::crc32c(&checked).to_le_bytes()[..], &checked].concat()
 }
