@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use netrpc_core::wire::{HEADER_LEN, Header};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Room for a read, at first and at most. A read that fills it doubles it: the larger the batch, the
@@ -21,11 +22,14 @@ pub(crate) struct Input {
     bytes: BytesMut,
     /// How much the next read is offered, about.
     room: usize,
+    /// The most that has lain here at once: for a frame of that length the peer gets the memory at
+    /// once, because it has filled as much before.
+    proven: usize,
 }
 
 impl Input {
     pub(crate) fn new() -> Self {
-        Input { bytes: BytesMut::new(), room: ROOM.0 }
+        Input { bytes: BytesMut::new(), room: ROOM.0, proven: 0 }
     }
 
     /// Reads once: 0 is the end of the stream.
@@ -36,9 +40,11 @@ impl Input {
         io: &mut IO,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        let wanted = self.missing().min(self.proven);
         let bytes = &mut self.bytes;
-        if bytes.capacity() - bytes.len() < self.room / 2 {
-            bytes.reserve(self.room.max(bytes.len()));
+        let spare = bytes.capacity() - bytes.len();
+        if spare < wanted.max(self.room / 2) {
+            bytes.reserve(self.room.max(bytes.len()).max(wanted));
         }
         let offered = bytes.capacity() - bytes.len();
         let polled = pin!(io.read_buf(bytes)).poll(cx);
@@ -47,7 +53,15 @@ impl Input {
         {
             self.room = (self.room * 2).min(ROOM.1);
         }
+        self.proven = self.proven.max(bytes.len());
         polled
+    }
+
+    /// What a frame that has begun lacks, if its header is to be believed.
+    fn missing(&self) -> usize {
+        let header = self.bytes.first_chunk().map(Header::from_bytes);
+        let frame = header.map_or(0, |header| HEADER_LEN + header.length as usize);
+        frame.saturating_sub(self.bytes.len())
     }
 
     /// Whether an idle connection would keep memory here.
