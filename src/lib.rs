@@ -93,6 +93,7 @@ mod quiet;
 mod read;
 mod server;
 mod transport;
+mod turn;
 
 pub use client::{
     Call, CallOptions, CallWithMetadata, Client, ClientBuilder, MethodName, TypedMethod,

@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use super::builder::ClientLimits;
-use crate::{outgoing::Outgoing, quiet::Quiet, read::Input};
+use crate::{outgoing::Outgoing, quiet::Quiet, read::Input, turn::step_aside};
 
 /// What the peer answered to a call.
 #[derive(Debug)]
@@ -192,7 +192,7 @@ impl Shared {
             let task = state.task.take();
             drop(state);
             wake(task);
-            cx.waker().wake_by_ref();
+            step_aside(cx);
             Poll::Pending
         })
         .await;
@@ -362,7 +362,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                 if !self.yielded && state.pending.waiting() > 1 {
                     self.yielded = true;
                     drop(state);
-                    cx.waker().wake_by_ref();
+                    step_aside(cx);
                     return Poll::Pending;
                 }
                 self.yielded = false;

@@ -28,7 +28,7 @@ use super::{
     driver::{Driver, Served},
     workers::{Stall, Watch, Workers},
 };
-use crate::{client::now, outgoing::Outgoing};
+use crate::{client::now, outgoing::Outgoing, turn::step_aside};
 
 /// What a connection is made of.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
@@ -171,7 +171,7 @@ impl<IO: Stream> Connection<IO> {
         let mut mail = self.mail.lock();
         if !mail.replies.is_empty() && !driver.yielded {
             driver.yielded = true;
-            cx.waker().wake_by_ref();
+            step_aside(cx);
             return false;
         }
         driver.yielded = false;

@@ -1,5 +1,7 @@
 //! A call's encoded arguments, and the buffer its reply is encoded into.
 
+use std::error::Error;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +30,12 @@ impl Body {
     /// # Errors
     /// A fault for the caller if they are not a `T`; the handler has not run then.
     pub fn decode<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Fault> {
-        codec::decode(&self.bytes)
-            .map_err(|error| Fault::with_code(FaultCode::BadArguments, chain(&error).to_string()))
+        codec::decode(&self.bytes).map_err(|error| {
+            // Where serde says what it expected, that is all a caller needs.
+            let reason = error.source().unwrap_or(&error);
+            let text = format!("the arguments are not what the method takes: {}", chain(reason));
+            Fault::with_code(FaultCode::BadArguments, text)
+        })
     }
 
     /// The encoded bytes.
