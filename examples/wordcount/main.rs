@@ -26,7 +26,8 @@
 //! The same from the shell, to compare:
 //!
 //! ```text
-//! tr -s '[:space:]' '\n' < book.txt | LC_ALL=C sort | uniq -c | LC_ALL=C sort -k1,1nr -k2 | head -3
+//! tr -s '[:space:]' '\n' < book.txt | sed '/^$/d' | LC_ALL=C sort | uniq -c |
+//!     LC_ALL=C sort -k1,1nr -k2 | head -3
 //! ```
 //!
 //! (It is the same for text whose words are set apart by ASCII white space. `tr` knows no other; a
