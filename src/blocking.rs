@@ -70,7 +70,7 @@ impl Client {
     /// [`Error::Connect`] if none of the addresses takes the connection.
     pub fn dial_with(builder: ClientBuilder, addr: impl Address) -> Result<Self, Error> {
         let runtime = Inside::new().map_err(|cause| no_runtime(format!("{addr:?}"), cause))?;
-        let inner = runtime.get().block_on(builder.dial(addr))?;
+        let inner = runtime.block_on(builder.dial(addr))?;
         Ok(Client { inner, runtime: Arc::new(runtime) })
     }
 
@@ -83,7 +83,7 @@ impl Client {
         let path = path.as_ref();
         let runtime =
             Inside::new().map_err(|cause| no_runtime(path.display().to_string(), cause))?;
-        let inner = runtime.get().block_on(crate::Client::dial_unix(path))?;
+        let inner = runtime.block_on(crate::Client::dial_unix(path))?;
         Ok(Client { inner, runtime: Arc::new(runtime) })
     }
 
@@ -103,7 +103,7 @@ impl Client {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
-        self.runtime.get().block_on(self.inner.call(method, args))
+        self.runtime.block_on(self.inner.call(method, args))
     }
 
     /// Starts a call and gives its handle; Go's `client.Go`. The request has been handed to the
@@ -113,15 +113,22 @@ impl Client {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
-        let _inside = self.runtime.get().enter();
-        let inner = self.inner.go(method, args);
+        let inner = {
+            let _inside = self.runtime.get().enter();
+            self.inner.go(method, args)
+        };
         drive(&self.runtime, &self.inner);
         Call { inner: Some(inner), client: self.clone() }
     }
 
+    /// Whether calls made now fail because the connection has ended, as far as anybody has noticed.
+    pub fn is_closed(&self) -> bool {
+        self.inner.is_closed()
+    }
+
     /// Ends the connection at once; Go's `client.Close`. Pending calls end with [`Error::Shutdown`].
     pub fn close(&self) {
-        self.runtime.get().block_on(self.inner.close());
+        self.runtime.block_on(self.inner.close());
     }
 }
 
@@ -148,7 +155,7 @@ impl<R: DeserializeOwned> Call<R> {
     /// [`Error`], whose [`may_have_run`](Error::may_have_run) tells whether the method may have run.
     pub fn wait(mut self) -> Result<R, Error> {
         let call = self.inner.take().expect("taken only by methods that consume the call");
-        self.client.runtime.get().block_on(call)
+        self.client.runtime.block_on(call)
     }
 
     /// Waits for the reply together with the metadata the handler sent with it.
@@ -157,7 +164,7 @@ impl<R: DeserializeOwned> Call<R> {
     /// As [`wait`](Self::wait).
     pub fn wait_with_metadata(mut self) -> Result<(R, Metadata), Error> {
         let call = self.inner.take().expect("taken only by methods that consume the call");
-        self.client.runtime.get().block_on(call.with_metadata())
+        self.client.runtime.block_on(call.with_metadata())
     }
 }
 
@@ -201,6 +208,16 @@ impl Inside {
         Ok(Inside { runtime: Some(runtime) })
     }
 
+    /// Drives the connection until `future` is ready.
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        assert!(
+            Handle::try_current().is_err(),
+            "netrpc::blocking waits, which would hold up the runtime this thread belongs to: \
+             use netrpc::Client here"
+        );
+        self.get().block_on(future)
+    }
+
     fn get(&self) -> &Runtime {
         self.runtime.as_ref().expect("it is taken only by `drop`")
     }
@@ -233,5 +250,5 @@ fn no_runtime(addr: String, cause: io::Error) -> Error {
 
 /// Has the connection's task send what is queued, without waiting for the server.
 fn drive(runtime: &Inside, client: &crate::Client) {
-    runtime.get().block_on(client.sent());
+    runtime.block_on(client.sent());
 }

@@ -102,6 +102,7 @@ pub use netrpc_core::{
     CallId, Cancellation, Context, Error, Fault, Metadata, Peer, Refusal,
     error::Disconnected,
     service::{RegisterError, Service},
+    wire::DEFAULT_MAX_FRAME,
 };
 #[cfg(feature = "macros")]
 pub use netrpc_derive::service;

@@ -10,6 +10,10 @@ use tokio::{
     net::{TcpListener, TcpStream, ToSocketAddrs},
 };
 
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a listener",
+    label = "bind one first: `tokio::net::TcpListener::bind(addr).await?`"
+)]
 /// Something that takes connections: a TCP or a Unix listener, or one of your own.
 pub trait Listener: Send + 'static {
     /// A connection.

@@ -152,6 +152,18 @@ fn a_client_can_be_dropped_anywhere() {
     runtime.block_on(async move { drop((client, call)) });
 }
 
+#[test]
+fn in_a_runtime_it_says_what_to_use_instead() {
+    let setup = Setup::new();
+    let client = Client::dial(setup.addr).unwrap();
+    let called = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        setup._runtime.block_on(async { client.call::<_, u64>("Gate.Echo", &1) })
+    }));
+    let text = *called.unwrap_err().downcast::<&str>().expect("a text");
+    assert!(text.contains("use netrpc::Client here"), "{text}");
+    assert_eq!(client.call::<_, u64>("Gate.Echo", &1).unwrap(), 1);
+}
+
 #[cfg(unix)]
 #[test]
 fn unix_sockets() {

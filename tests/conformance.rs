@@ -190,6 +190,10 @@ async fn calls_errors_and_names() {
     assert_eq!(scanned.c, 123);
     let text: String = client.call("Arith.String", &args).await.unwrap();
     assert_eq!(text, "7+8=15");
+    for name in ["Arith.Add", "Arith.add"].iter().map(ToString::to_string) {
+        let by_any_string: Reply = client.call(name, &args).await.unwrap();
+        assert_eq!(by_any_string.c, 15);
+    }
     let by_rust_name: Reply = client.call("Arith.add", &args).await.unwrap();
     assert_eq!(by_rust_name.c, 15);
 }

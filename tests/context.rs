@@ -142,6 +142,8 @@ async fn a_fault_crosses_whole() {
     assert_eq!(fault.message(), "overdrawn");
     assert_eq!(fault.detail().unwrap(), Some(Overdrawn { balance: -7 }));
     assert!(fault.detail::<String>().is_err(), "of another type");
+    assert_eq!(error.detail(), Some(Overdrawn { balance: -7 }));
+    assert_eq!(error.detail::<String>(), None);
 }
 
 #[test]

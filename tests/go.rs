@@ -228,6 +228,18 @@ async fn a_timeout_ends_the_call_and_its_handler() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handler_that_must_not_be_cancelled_is_told_of_the_deadline() {
+    let gate = Gate::new();
+    let client = pipe(&server(&gate));
+    let hasty = client.with(CallOptions::new().timeout(Duration::from_secs(2)));
+    let mut call = hasty.go::<_, bool>("Gate.Stay", &());
+    take(&gate.begun, 1).await;
+    // Nobody polls the call, so nobody cancels it: the server's own clock tells.
+    take(&gate.cancelled, 1).await;
+    assert!(poll_once(&mut call).await.is_ready());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_timeout_counts_from_when_the_call_is_made() {
     let client = pipe(&server(&Gate::new()));
     let hasty = client.with(CallOptions::new().timeout(Duration::from_secs(2)));

@@ -261,6 +261,7 @@ async fn cause_of(bytes: &'static [u8]) -> (String, bool) {
 async fn a_server_that_is_none_is_named() {
     let (cause, _) = cause_of(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     assert!(cause.contains("HTTP"), "{cause}");
+    assert!(!cause.contains('\n'), "{cause}");
     let (cause, _) = cause_of(b"220 mail.example ESMTP\r\n").await;
     assert!(cause.contains("220 mail"), "{cause}");
     let (cause, _) = cause_of(b"\xc1NRP\x09\x01\0\0").await;

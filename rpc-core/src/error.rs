@@ -2,6 +2,8 @@
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
+use serde::de::DeserializeOwned;
+
 use crate::{
     codec::{DecodeError, EncodeError},
     fault::{Fault, FaultCode},
@@ -116,6 +118,16 @@ impl Error {
             Error::Method(fault) => Some(fault),
             _ => None,
         }
+    }
+
+    /// The typed detail of the fault a method returned; `None` if there is none, or not a `T`.
+    pub fn detail<T: DeserializeOwned>(&self) -> Option<T> {
+        self.fault().and_then(|fault| fault.detail().ok().flatten())
+    }
+
+    /// Prints the error with all its causes in one line, where `Display` prints only the first.
+    pub fn chain(&self) -> impl fmt::Display + '_ {
+        chain(self)
     }
 
     /// A server's fault as its caller sees it.

@@ -10,15 +10,21 @@ pub trait MethodName<A: ?Sized, R> {
     fn name(&self) -> &str;
 }
 
-impl<A: ?Sized, R> MethodName<A, R> for &str {
+impl<A: ?Sized, R> MethodName<A, R> for str {
     fn name(&self) -> &str {
         self
     }
 }
 
-impl<A: ?Sized, R> MethodName<A, R> for &String {
+impl<A: ?Sized, R> MethodName<A, R> for String {
     fn name(&self) -> &str {
         self
+    }
+}
+
+impl<A: ?Sized, R, N: MethodName<A, R> + ?Sized> MethodName<A, R> for &N {
+    fn name(&self) -> &str {
+        (**self).name()
     }
 }
 

@@ -21,7 +21,7 @@ use std::{
 
 use netrpc_core::{
     Error, codec,
-    wire::{self, RequestFields, WriteHeadError},
+    wire::{self, FrameTooLarge, RequestFields, WriteHeadError},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -139,7 +139,9 @@ impl Client {
 
     /// Calls a method and waits for its reply; Go's `client.Call`.
     ///
-    /// Waits first while too much is queued on the connection; a timeout begins after that.
+    /// Waits first while too much is queued on the connection; a timeout begins after that. The reply's
+    /// type is what the caller says it is: `let n: i64 = …`, and for a method that replies nothing
+    /// `let () = client.call(…).await?`.
     ///
     /// # Errors
     /// [`Error`], whose [`may_have_run`](Error::may_have_run) tells whether the method may have run.
@@ -218,7 +220,9 @@ impl Client {
                     let limit = self.connection.shared.limits.queued_bytes;
                     Err(Error::QueueFull { queued, limit })
                 }
-                Queued::TooLarge(too_large) => Err(Error::TooLarge(too_large.to_string())),
+                Queued::TooLarge(FrameTooLarge { length, limit }) => Err(Error::TooLarge(format!(
+                    "it has {length} bytes, this client's limit is {limit} (ClientBuilder::max_frame)"
+                ))),
             }
         })
     }

@@ -74,7 +74,8 @@ fn insert_metadata(frame: &mut Vec<u8>, cx: &Context) -> Result<u16, Fault> {
 
 fn reply_too_large(too_large: &FrameTooLarge) -> Fault {
     let FrameTooLarge { length, limit } = too_large;
-    let text = format!("it has {length} bytes, the server's limit is {limit}");
+    let text =
+        format!("it has {length} bytes, the server's limit is {limit} (ServerBuilder::max_frame)");
     Fault::with_code(FaultCode::ReplyTooLarge, text)
 }
 

@@ -109,7 +109,10 @@ impl<IO: Stream> Connection<IO> {
             },
             Incoming::Oversized { kind: Kind::Request, seq, length } => {
                 let limit = self.server.limits.max_frame;
-                let text = format!("the request has {length} bytes, the server's limit is {limit}");
+                let text = format!(
+                    "the request has {length} bytes, the server's limit is {limit} \
+                     (ServerBuilder::max_frame)"
+                );
                 self.refuse(driver, seq, &Fault::with_code(FaultCode::RequestTooLarge, text));
             }
             Incoming::Oversized { .. } => {}
@@ -390,19 +393,22 @@ impl<IO: Stream> Connection<IO> {
             Err(panic) => Poll::Ready((ReplyBuf::default(), Err(panic))),
         });
         let given_up = async {
+            let over = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => pending().await,
+                }
+            };
+            let fault = tokio::select! {
+                () = cancellation.cancelled() => cancelled(),
+                () = over => deadline_exceeded(),
+            };
             if entry.options().no_cancel {
+                // It is told, and goes on.
+                cancellation.cancel();
                 return pending().await;
             }
-            match deadline {
-                None => cancellation.cancelled().await,
-                Some(deadline) => {
-                    let deadline = tokio::time::Instant::from_std(deadline);
-                    if tokio::time::timeout_at(deadline, cancellation.cancelled()).await.is_err() {
-                        return deadline_exceeded();
-                    }
-                }
-            }
-            cancelled()
+            fault
         };
         let (reply, outcome) = tokio::select! {
             biased;

@@ -42,6 +42,9 @@ pub enum SyncPolicy {
     /// one worker is left that does not run a handler, the pool is used at once. On a runtime with
     /// one thread nobody could go on instead of it: there a method runs on the pool until 64 quick
     /// runs have proved it quick, and after a slow one again.
+    ///
+    /// What stays behind a handler that turns out to block is a task that it has woken itself just
+    /// before: it was to run next on the same thread. Mark such a method `#[method(blocking)]`.
     #[default]
     Auto,
     /// Always on the connection's own task, unless the method is marked `blocking`: for services
