@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
+use crate::git::git;
+
 /// This folder in the repository.
 const HERE: &str = "benches/peers";
 
@@ -17,10 +19,8 @@ const HERE: &str = "benches/peers";
 /// The revision is checked out in a worktree of its own, where today's `benches/peers` replaces
 /// the one it has; the worktree is removed again.
 pub fn build(revision: &str) -> Result<(String, PathBuf)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("it has a root")?;
-    let commit =
-        git(root, &["rev-parse", "--short", "--verify", &format!("{revision}^{{commit}}")])
-            .with_context(|| format!("`{revision}` is no revision of {}", root.display()))?;
+    let commit = git(&["rev-parse", "--short", "--verify", &format!("{revision}^{{commit}}")])
+        .with_context(|| format!("`{revision}` is no revision of netrpc"))?;
 
     let executable = env::current_exe()?;
     // Beside `release` in cargo's target folder; a fixed place, so that what does not differ from
@@ -28,7 +28,7 @@ pub fn build(revision: &str) -> Result<(String, PathBuf)> {
     let place = executable.ancestors().nth(2).context("cargo has put it somewhere")?;
     let place = place.join("against");
     fs::create_dir_all(&place)?;
-    let tree = Worktree::add(root, &place.join("tree"), &commit)?;
+    let tree = Worktree::add(&place.join("tree"), &commit)?;
     let peers = tree.path.join(HERE);
     if peers.exists() {
         fs::remove_dir_all(&peers)?;
@@ -53,42 +53,32 @@ pub fn build(revision: &str) -> Result<(String, PathBuf)> {
 }
 
 /// A worktree of the repository, removed when dropped.
-struct Worktree<'a> {
-    root: &'a Path,
+struct Worktree {
     path: PathBuf,
 }
 
-impl<'a> Worktree<'a> {
-    fn add(root: &'a Path, path: &Path, commit: &str) -> Result<Self> {
-        let tree = Worktree { root, path: path.to_owned() };
+impl Worktree {
+    fn add(path: &Path, commit: &str) -> Result<Self> {
+        let tree = Worktree { path: path.to_owned() };
         if path.exists() {
             tree.remove(); // left by a run that was killed
         }
-        git(root, &["worktree", "add", "--detach", &path.to_string_lossy(), commit])?;
+        git(&["worktree", "add", "--detach", &path.to_string_lossy(), commit])?;
         Ok(tree)
     }
 
     fn remove(&self) {
         let path = self.path.to_string_lossy();
-        if let Err(error) = git(self.root, &["worktree", "remove", "--force", &path]) {
+        if let Err(error) = git(&["worktree", "remove", "--force", &path]) {
             eprintln!("{} stays behind: {error:#}", self.path.display());
         }
     }
 }
 
-impl Drop for Worktree<'_> {
+impl Drop for Worktree {
     fn drop(&mut self) {
         self.remove();
     }
-}
-
-/// Runs git, and gives what it prints.
-fn git(root: &Path, args: &[&str]) -> Result<String> {
-    let output = Command::new("git").arg("-C").arg(root).args(args).output();
-    let output = output.context("git cannot be run")?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "git {}: {}", args.join(" "), errors.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Copies a folder, without what cargo has built in it.

@@ -8,6 +8,7 @@ mod case;
 mod client;
 mod contender;
 mod driver;
+mod git;
 mod latency;
 mod link;
 mod machine;

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use crate::{
     case::{Case, Scenario},
     contender::Contender,
-    process::{Process, settled},
+    process::{Process, Usage, settled},
     workload::Findings,
 };
 
@@ -35,14 +35,10 @@ impl Measurement {
         client.read_line()?;
 
         let allocated = allocations(case, &mut server)?;
-        let before = (server.usage()?, client.usage()?);
+        let before = usage(case, &server, &client)?;
         client.write_line("go")?;
         client.read_line()?;
-        let after = if case.workload.idle {
-            settled(&server, &client)?
-        } else {
-            (server.usage()?, client.usage()?)
-        };
+        let after = usage(case, &server, &client)?;
         let allocated = allocations(case, &mut server)? - allocated;
 
         let findings = client.read_line()?;
@@ -79,6 +75,15 @@ impl Measurement {
     /// The client's, for each call, where they are counted.
     pub fn client_allocations(&self) -> f64 {
         self.findings.allocations as f64 / self.findings.calls as f64
+    }
+}
+
+/// What both processes have used; if memory is what the case is about, once it has settled.
+fn usage(case: &Case, server: &Process, client: &Process) -> Result<(Usage, Usage)> {
+    if case.workload.idle {
+        settled(server, client)
+    } else {
+        Ok((server.usage()?, client.usage()?))
     }
 }
 

@@ -89,12 +89,12 @@ impl Drop for Process {
     }
 }
 
-/// What two processes use once neither of them has given memory back for a second.
+/// What two processes use once neither of them has given memory back for some time.
 ///
 /// Memory is given back by timers and at leisure: there is nothing that could be waited for.
 pub fn settled(server: &Process, client: &Process) -> Result<(Usage, Usage)> {
     const LOOK: Duration = Duration::from_millis(100);
-    const QUIET: Duration = Duration::from_secs(1);
+    const QUIET: Duration = Duration::from_millis(1500);
     const AT_MOST: Duration = Duration::from_secs(10);
     let began = Instant::now();
     let mut least = f64::INFINITY;
