@@ -81,7 +81,7 @@ impl Scenario {
                 .into(),
             Scenario::Idle => {
                 let call = Workload { idle: true, connections: 2000, ..serial };
-                let echo = Workload { connections: 500, payload: 1 << 20, ..call.clone() };
+                let echo = Workload { connections: 250, payload: 1 << 20, ..call.clone() };
                 let cached = case("after 1 MiB", echo.clone());
                 let returned = Case { trimmed: true, ..case("after 1 MiB, no malloc cache", echo) };
                 vec![case("after a call", call), cached, returned]

@@ -94,7 +94,7 @@ impl Drop for Process {
 /// Memory is given back by timers and at leisure: there is nothing that could be waited for.
 pub fn settled(server: &Process, client: &Process) -> Result<(Usage, Usage)> {
     const LOOK: Duration = Duration::from_millis(100);
-    const QUIET: Duration = Duration::from_millis(1500);
+    const QUIET: Duration = Duration::from_millis(1200);
     const AT_MOST: Duration = Duration::from_secs(10);
     let began = Instant::now();
     let mut least = f64::INFINITY;
