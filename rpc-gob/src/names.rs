@@ -42,11 +42,17 @@ pub fn go_name(field: &str) -> Cow<'_, str> {
 /// assert_eq!(find(&["userid", "user_id"], "UserId"), Some("user_id"), "unless one is exact");
 /// ```
 pub fn find<'f>(fields: &[&'f str], sent: &str) -> Option<&'f str> {
-    let exact = fields.iter().find(|field| **field == sent || go_name(field) == sent);
+    let exact = fields.iter().find(|field| crosses_as(field, sent));
     exact.or_else(|| fields.iter().find(|field| is_alike(field, sent))).copied()
 }
 
-fn is_alike(field: &str, sent: &str) -> bool {
+/// Whether the name that was sent is exactly what the field is called, here or in Go.
+pub(crate) fn crosses_as(field: &str, sent: &str) -> bool {
+    field == sent || go_name(field) == sent
+}
+
+/// Whether the two differ only in case and underscores.
+pub(crate) fn is_alike(field: &str, sent: &str) -> bool {
     fn letters(name: &str) -> impl Iterator<Item = char> + '_ {
         name.chars().filter(|letter| *letter != '_').flat_map(char::to_lowercase)
     }
