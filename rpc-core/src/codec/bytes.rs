@@ -140,7 +140,7 @@ where
 /// for `Vec<u8>` is asked by name, which [`type_name`] does not promise to be unique; whether its
 /// value can take a `Vec<u8>` is asked by type, so that the worst a name could do is send a
 /// visitor's bytes past it.
-fn copy_into_vec<'de, V: Visitor<'de>>(bytes: &[u8]) -> Option<V::Value> {
+pub(super) fn copy_into_vec<'de, V: Visitor<'de>>(bytes: &[u8]) -> Option<V::Value> {
     if type_name::<V>() != vec_visitor_name() {
         return None;
     }

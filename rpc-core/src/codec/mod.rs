@@ -34,9 +34,14 @@
 mod bytes;
 mod decoder;
 mod encoder;
+mod format;
+#[cfg(feature = "go")]
+pub mod go;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+pub use format::Format;
 
 use decoder::Decoder;
 use encoder::Encoder;
