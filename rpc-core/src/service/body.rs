@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    codec,
+    codec::Format,
     error::chain,
     fault::{Fault, FaultCode},
 };
@@ -17,12 +17,18 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Body {
     bytes: Bytes,
+    format: Format,
 }
 
 impl Body {
-    /// Arguments in MessagePack.
-    pub fn new(bytes: Bytes) -> Self {
-        Body { bytes }
+    /// Arguments in this format.
+    pub fn new(bytes: Bytes, format: Format) -> Self {
+        Body { bytes, format }
+    }
+
+    /// What they are encoded in, and the reply to them.
+    pub fn format(&self) -> &Format {
+        &self.format
     }
 
     /// Decodes the arguments, borrowing from the body where `T` can.
@@ -30,7 +36,7 @@ impl Body {
     /// # Errors
     /// A fault for the caller if they are not a `T`; the handler has not run then.
     pub fn decode<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Fault> {
-        codec::decode(&self.bytes).map_err(|error| {
+        self.format.decode(&self.bytes).map_err(|error| {
             // Where serde says what it expected, that is all a caller needs.
             let reason = error.source().unwrap_or(&error);
             let text = format!("the arguments are not what the method takes: {}", chain(reason));
@@ -48,12 +54,13 @@ impl Body {
 #[derive(Debug, Default)]
 pub struct ReplyBuf {
     bytes: Vec<u8>,
+    format: Format,
 }
 
 impl ReplyBuf {
-    /// Encodes replies in MessagePack at the end of `bytes`.
-    pub fn new(bytes: Vec<u8>) -> Self {
-        ReplyBuf { bytes }
+    /// Encodes replies in this format at the end of `bytes`.
+    pub fn new(bytes: Vec<u8>, format: Format) -> Self {
+        ReplyBuf { bytes, format }
     }
 
     /// Encodes the reply. A handler does so once, last.
@@ -61,7 +68,8 @@ impl ReplyBuf {
     /// # Errors
     /// A fault for the caller if `reply` cannot be encoded; the method has run then.
     pub fn encode<R: Serialize + ?Sized>(&mut self, reply: &R) -> Result<(), Fault> {
-        codec::encode(&mut self.bytes, reply)
+        self.format
+            .encode(&mut self.bytes, reply)
             .map_err(|error| Fault::with_code(FaultCode::BadReply, chain(&error).to_string()))
     }
 

@@ -30,6 +30,7 @@ mod method;
 mod pace;
 mod registry;
 pub mod shape;
+mod stats;
 
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ pub use pace::Pace;
 pub use registry::{
     CallAsync, CallSync, Entry, EntryHandler, MethodTable, RegisterError, Registry,
 };
+pub use stats::{ErrorCounts, Latency, MethodSnapshot, MethodStats, Recording};
 
 /// A value whose methods can be called by name; `#[service]` implements it.
 #[diagnostic::on_unimplemented(

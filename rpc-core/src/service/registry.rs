@@ -6,8 +6,9 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use dashmap::DashMap;
@@ -15,7 +16,7 @@ use parking_lot::RwLock;
 use rustc_hash::FxBuildHasher;
 
 use super::{
-    Body, HandlerFuture, MethodOptions, Pace, ReplyBuf, Service,
+    Body, HandlerFuture, MethodOptions, MethodStats, Pace, Recording, ReplyBuf, Service,
     method::{Handler, Method},
 };
 use crate::{Context, Fault, fault::FaultCode, wire::MAX_METHOD_NAME};
@@ -31,6 +32,8 @@ pub struct Registry {
     /// The newest table. Rebuilt under the write lock, so that none is ever older than its version.
     table: RwLock<Arc<MethodTable>>,
     version: AtomicU64,
+    /// Whether calls are counted.
+    records: AtomicBool,
 }
 
 impl Registry {
@@ -76,6 +79,27 @@ impl Registry {
     /// Grows with every registration.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// Whether calls are counted, from now on; not, unless somebody has asked for it.
+    ///
+    /// A call that has begun before is not counted.
+    pub fn record(&self, on: bool) {
+        self.records.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether calls are counted.
+    pub fn records(&self) -> bool {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    /// A call of `entry` begins: counts it, if calls are counted. `now` is asked only then.
+    pub fn recording(
+        &self,
+        entry: &Arc<Entry>,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<Recording> {
+        self.records().then(|| Recording::begin(entry, now()))
     }
 }
 
@@ -162,6 +186,18 @@ impl MethodTable {
     pub fn services(&self) -> &[String] {
         &self.services
     }
+
+    /// Every method, sorted by service and name; once, however many names it answers to.
+    pub fn entries(&self) -> Vec<&Arc<Entry>> {
+        // An alias leads to the entry as well, under another key.
+        let own = |(name, entry): &(&String, &Arc<Entry>)| {
+            name.strip_prefix(entry.service()).and_then(|name| name.strip_prefix('.'))
+                == Some(entry.name())
+        };
+        let mut entries: Vec<_> = self.methods.iter().filter(own).map(|(_, entry)| entry).collect();
+        entries.sort_by_key(|entry| (entry.service(), entry.name()));
+        entries
+    }
 }
 
 impl fmt::Debug for MethodTable {
@@ -181,6 +217,7 @@ pub struct Entry {
     types: (&'static str, &'static str),
     options: MethodOptions,
     pace: Pace,
+    stats: MethodStats,
     handler: BoundHandler,
 }
 
@@ -208,6 +245,7 @@ impl Entry {
             types: (method.types)(),
             options: method.options,
             pace: Pace::new(method.options.blocking),
+            stats: MethodStats::default(),
             handler,
         })
     }
@@ -228,6 +266,11 @@ impl Entry {
         self.name
     }
 
+    /// The other names it answers to.
+    pub fn aliases(&self) -> &'static [&'static str] {
+        self.aliases
+    }
+
     /// Its documentation.
     pub fn doc(&self) -> &'static str {
         self.doc
@@ -246,6 +289,11 @@ impl Entry {
     /// What is known of how long its handler holds its thread.
     pub fn pace(&self) -> &Pace {
         &self.pace
+    }
+
+    /// What is counted of it.
+    pub fn stats(&self) -> &MethodStats {
+        &self.stats
     }
 
     /// Its handler, bound to its service.
