@@ -74,6 +74,18 @@ impl Client {
         Ok(Client { inner, runtime: Arc::new(runtime) })
     }
 
+    /// Connects to a Go server over HTTP `CONNECT` and speaks gob with it.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if none of the addresses takes the connection, or the server answers
+    /// anything but 200.
+    #[cfg(feature = "go")]
+    pub fn dial_http(addr: impl Address) -> Result<Self, Error> {
+        let runtime = Inside::new().map_err(|cause| no_runtime(format!("{addr:?}"), cause))?;
+        let inner = runtime.block_on(crate::Client::dial_http(addr))?;
+        Ok(Client { inner, runtime: Arc::new(runtime) })
+    }
+
     /// Connects over a Unix socket.
     ///
     /// # Errors

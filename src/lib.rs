@@ -74,7 +74,7 @@
 //! [`may_have_run`](Error::may_have_run) is `false`, the method has not run and will not. A call is never
 //! sent twice.
 //!
-//! Not promised, yet: Go's own protocols, reconnecting, TLS, and calls that survive a crash of either
+//! Not promised, yet: reconnecting, TLS, and calls that survive a crash of either
 //! side.
 //!
 //! # Features
@@ -83,11 +83,15 @@
 //! |---|---|---|
 //! | `macros` | yes | [`macro@service`] |
 //! | `blocking` | yes | [`blocking`] |
+//! | `go` | yes | Go programs as peers, both ways: gob, JSON-RPC, HTTP `CONNECT`, HashiCorp's MessagePack |
+//! | `debug-page` | no | `Server::debug_page`: a page for browsers that shows the services and their calls |
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod client;
+#[cfg(feature = "debug-page")]
+pub mod debug;
 mod outgoing;
 mod quiet;
 mod read;
@@ -95,11 +99,14 @@ mod server;
 mod transport;
 mod turn;
 
+#[cfg(feature = "go")]
+pub use client::Wire;
 pub use client::{
     Call, CallOptions, CallWithMetadata, Client, ClientBuilder, MethodName, TypedMethod,
 };
 pub use netrpc_core::{
     CallId, Cancellation, Context, Error, Fault, Metadata, Peer, Refusal,
+    dialect::Protocol,
     error::Disconnected,
     service::{RegisterError, Service},
     wire::DEFAULT_MAX_FRAME,

@@ -93,6 +93,22 @@ impl Outgoing {
         }
     }
 
+    /// Hands everything over, in pieces of whole frames.
+    pub(crate) fn drain(&mut self, mut take: impl FnMut(&[u8])) {
+        debug_assert_eq!(self.written, 0, "what is being written stays where it is");
+        if self.is_empty() {
+            return;
+        }
+        let last = self.chunks.len() - 1;
+        self.chunks.iter().for_each(|chunk| take(chunk));
+        self.chunks.drain(..last);
+        self.chunks[0].clear();
+        if self.chunks[0].capacity() > KEEP {
+            self.chunks.clear();
+        }
+        self.len = 0;
+    }
+
     /// Writes as much as `io` takes: `Ready` with the bytes of this call once nothing is left.
     ///
     /// `progress` counts every byte handed over, also when the call ends `Pending` or failed.

@@ -2,7 +2,11 @@
 
 use std::{fmt::Debug, future::Future, io};
 
+#[cfg(feature = "go")]
+use netrpc_core::dialect::http;
 use netrpc_core::{Error, Peer};
+#[cfg(feature = "go")]
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 use tokio::{
@@ -61,10 +65,32 @@ impl<A: ToSocketAddrs + Debug + ?Sized> Address for A {}
 
 /// Connects over TCP to the first address that answers.
 pub(crate) async fn dial(addr: impl Address) -> Result<TcpStream, Error> {
-    let text = format!("{addr:?}").replace('"', "");
+    let text = text(&addr);
     let stream =
         TcpStream::connect(addr).await.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
     stream.map_err(|cause| Error::Connect { addr: text, cause })
+}
+
+/// An address as an error message shows it.
+pub(crate) fn text(addr: &impl Address) -> String {
+    format!("{addr:?}").replace('"', "")
+}
+
+/// Asks an HTTP server to make `stream` a connection for calls.
+#[cfg(feature = "go")]
+pub(crate) async fn connect(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    path: &str,
+) -> io::Result<()> {
+    stream.write_all(http::write_request(path).as_bytes()).await?;
+    let mut answer = Vec::new();
+    loop {
+        // One byte at a time: what is behind the answer is not ours to read.
+        answer.push(stream.read_u8().await?);
+        if let Some(opened) = http::read_answer(&answer) {
+            return opened.map(drop).map_err(io::Error::other);
+        }
+    }
 }
 
 /// Connects over a Unix socket.

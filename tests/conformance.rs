@@ -1,22 +1,21 @@
-//! Go's own tests of `net/rpc`, one for each row, where the native protocol can have it.
+//! Go's own tests of `net/rpc`, one for each row; those of `net/rpc/jsonrpc` are in `jsonrpc.rs`.
 //!
 //! | Go's test | here |
 //! |---|---|
 //! | `TestRPC` | [`calls_errors_and_names`], [`another_name_and_another_server`] |
-//! | `TestHTTP` | with HTTP `CONNECT`, which the native protocol does not have |
+//! | `TestHTTP` | [`http_on_the_default_and_another_path`] |
 //! | `TestTCPClose` | [`a_client_that_is_closed`] |
 //! | `TestBuiltinTypes` | [`builtin_types`] |
 //! | `TestServeRequest` | [`one_request_by_hand`] |
 //! | `TestRegistrationError` | [`registering_twice`]; wrong shapes do not compile: `tests/ui` |
 //! | `TestSendDeadlock`, `TestClientWriteError` | [`a_writer_that_fails`] |
-//! | `TestCountMallocs` | `tests/allocations.rs` |
+//! | `TestCountMallocs`, `TestCountMallocsOverHTTP` | `tests/allocations.rs`; behind `CONNECT` is the same stream |
 //! | `TestErrorAfterClientClose` | [`calls_after_close`] |
 //! | `TestAcceptExitAfterListenerClose` | [`serving_ends_when_told_to`] |
 //! | `TestShutdown` | [`half_close_in_mid_call`] |
 //! | `TestCloseCodec` | [`a_read_error_closes_the_stream`] |
 //! | `TestGobError` | [`a_reply_that_cannot_be_encoded`] |
-//! | `BenchmarkEndToEnd`, `…Async` | `benches/end_to_end.rs` |
-//! | the tests of package `jsonrpc`, `…HTTP` | with those protocols, which are not spoken yet |
+//! | `BenchmarkEndToEnd`, `…HTTP`, `…Async`, `…AsyncHTTP` | `benches/end_to_end.rs`, `benches/go` |
 
 mod common;
 
@@ -211,6 +210,25 @@ async fn another_name_and_another_server() {
     assert_eq!(text.to_string(), "rpc: can't find service newServer.Arith.Add");
 }
 
+/// Go's `TestHTTP`, and `TestTCPClose` over HTTP.
+#[cfg(feature = "go")]
+#[tokio::test]
+async fn http_on_the_default_and_another_path() {
+    let client = Client::dial_http(listen(&server()).await).await.unwrap();
+    let elsewhere = Server::builder().http_path("/foo").build();
+    elsewhere.register(Arith::new()).unwrap();
+    let builder = Client::builder();
+    let other = builder.dial_http_path(listen(&elsewhere).await, "/foo").await.unwrap();
+    for client in [client, other] {
+        let reply: Reply = soon(client.call("Arith.Add", &Args { a: 7, b: 8 })).await.unwrap();
+        assert_eq!(reply.c, 15);
+        let wrong = soon(client.call::<_, Reply>("Arith.Nope", &())).await.unwrap_err();
+        assert_eq!(wrong.fault().unwrap().message(), "rpc: can't find method Arith.Nope");
+        client.close().await;
+        assert!(client.is_closed());
+    }
+}
+
 /// Go's `TestTCPClose`.
 #[tokio::test]
 async fn a_client_that_is_closed() {
@@ -366,7 +384,7 @@ async fn a_read_error_closes_the_stream() {
         matches!(&error, Error::Shutdown { may_have_run: true, cause } if matches!(**cause, Disconnected::Protocol(_))),
         "{error:?}"
     );
-    assert_eq!(peer.rest().await, [], "the client has closed its end");
+    assert_eq!(peer.rest().await, [0; 0], "the client has closed its end");
 }
 
 /// Go's `TestGobError`, where Go closes the connection and we do not.

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     codec::{DecodeError, EncodeError},
+    dialect::{DialectError, Protocol},
     fault::{Fault, FaultCode},
     wire::{GoAwayCode, NotNetrpc, Unacceptable, WireError},
 };
@@ -209,6 +210,15 @@ pub enum Disconnected {
     /// The peer broke the protocol, or bytes were corrupted on the way.
     #[error("the peer broke the protocol")]
     Protocol(#[from] WireError),
+    /// A Go program broke its own protocol.
+    #[error(transparent)]
+    Foreign(#[from] DialectError),
+    /// The peer speaks a protocol that this server's owner does not want.
+    #[error("the peer speaks {0}, which this server does not (ServerBuilder::protocols)")]
+    Disabled(Protocol),
+    /// The peer asked for something else over HTTP than a connection for calls.
+    #[error("the peer's HTTP request was refused")]
+    HttpRefused,
     /// The peer gave a call the number of one that has not been answered yet.
     #[error("the peer used sequence number {0} again before its call was answered")]
     SeqInUse(u64),

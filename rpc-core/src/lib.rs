@@ -10,6 +10,7 @@
 //! | 0 | [`session`] | one connection's rules, on the server's side |
 //! | 0 | [`pending`] | the calls a client waits for |
 //! | 0 | [`wire`] | bytes ↔ frames |
+//! | 0 | [`dialect`] | the protocols of Go's `net/rpc` ↔ frames |
 //! | 0 | [`codec`] | bodies ↔ serde types |
 //! | 0 | [`error`] | what can go wrong, and who is to blame |
 //!
@@ -19,6 +20,7 @@
 
 pub mod codec;
 pub mod context;
+pub mod dialect;
 pub mod error;
 pub mod fault;
 pub mod metadata;

@@ -12,7 +12,7 @@
 //! | draining | refused: shutting down | – | [`is_idle`](ServerSession::is_idle): close |
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -38,6 +38,8 @@ pub struct ServerSession<C, W> {
     running: HashMap<u64, C, FxBuildHasher>,
     /// Calls over the limit, oldest first.
     waiting: VecDeque<Waiting<W>>,
+    /// Their numbers: there may be tens of thousands.
+    waiting_seqs: HashSet<u64, FxBuildHasher>,
     /// Bytes of all requests in `waiting`.
     waiting_bytes: usize,
     draining: bool,
@@ -82,6 +84,7 @@ impl<C, W> ServerSession<C, W> {
             limits,
             running: HashMap::default(),
             waiting: VecDeque::new(),
+            waiting_seqs: HashSet::default(),
             waiting_bytes: 0,
             draining: false,
         }
@@ -113,14 +116,13 @@ impl<C, W> ServerSession<C, W> {
     }
 
     fn is_in_use(&self, seq: u64) -> bool {
-        !self.is_idle()
-            && (self.running.contains_key(&seq)
-                || self.waiting.iter().any(|waiting| waiting.seq == seq))
+        !self.is_idle() && (self.running.contains_key(&seq) || self.waiting_seqs.contains(&seq))
     }
 
     /// Keeps a call of `bytes` bytes until others have finished.
     pub fn wait(&mut self, seq: u64, bytes: usize, call: W) {
         self.waiting_bytes += bytes;
+        self.waiting_seqs.insert(seq);
         self.waiting.push_back(Waiting { seq, bytes, call });
     }
 
@@ -144,8 +146,10 @@ impl<C, W> ServerSession<C, W> {
         }
         let Waiting { seq, bytes, call } = self.waiting.pop_front()?;
         self.waiting_bytes -= bytes;
+        self.waiting_seqs.remove(&seq);
         if self.waiting.is_empty() {
             self.waiting = VecDeque::new();
+            self.waiting_seqs = HashSet::default();
         }
         Some((seq, call))
     }
@@ -159,6 +163,7 @@ impl<C, W> ServerSession<C, W> {
             Some(at) => {
                 let Waiting { bytes, call, .. } = self.waiting.remove(at).expect("just found");
                 self.waiting_bytes -= bytes;
+                self.waiting_seqs.remove(&seq);
                 Cancelled::Waiting(call)
             }
             None => Cancelled::Unknown,
@@ -193,6 +198,7 @@ impl<C, W> ServerSession<C, W> {
     /// Forgets the calls that wait: their connection is gone.
     pub fn forget_waiting(&mut self) {
         self.waiting = VecDeque::new();
+        self.waiting_seqs = HashSet::default();
         self.waiting_bytes = 0;
     }
 }

@@ -1,7 +1,12 @@
 //! How a client connects, and what it allows its server and its callers.
 
+#[cfg(feature = "go")]
+use std::io;
 use std::{path::Path, time::Duration};
 
+use netrpc_core::dialect::Language;
+#[cfg(feature = "go")]
+use netrpc_core::dialect::http;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Client;
@@ -13,9 +18,42 @@ use crate::{
 /// The limits of one client's connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ClientLimits {
+    /// What the server speaks, unless it is our own protocol.
+    pub(super) wire: Option<Language>,
     pub(super) max_frame: u32,
     pub(super) queued_bytes: usize,
     pub(super) handshake: Duration,
+}
+
+/// What a client speaks.
+///
+/// Go's protocols carry calls and answers, and no more: a timeout ends the wait on this side only, a
+/// cancelled call runs on over there, and metadata cannot be sent.
+#[cfg(feature = "go")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Wire {
+    /// Our own protocol.
+    #[default]
+    Native,
+    /// Go's default, for a server that does `rpc.Accept` or `rpc.ServeConn`.
+    Gob,
+    /// JSON-RPC 1.0, for one that does `jsonrpc.ServeConn`.
+    JsonRpc,
+    /// HashiCorp's `net-rpc-msgpackrpc`.
+    MsgpackRpc,
+}
+
+#[cfg(feature = "go")]
+impl Wire {
+    fn language(self) -> Option<Language> {
+        match self {
+            Wire::Native => None,
+            Wire::Gob => Some(Language::Gob),
+            Wire::JsonRpc => Some(Language::JsonRpc),
+            Wire::MsgpackRpc => Some(Language::MsgpackRpc),
+        }
+    }
 }
 
 /// Configures a [`Client`] before it connects.
@@ -37,16 +75,24 @@ pub(super) struct ClientLimits {
 pub struct ClientBuilder {
     limits: ClientLimits,
     options: CallOptions,
+    #[cfg(feature = "go")]
+    wire_chosen: bool,
 }
 
 impl ClientBuilder {
     pub(super) fn new() -> Self {
         let limits = ClientLimits {
+            wire: None,
             max_frame: netrpc_core::wire::DEFAULT_MAX_FRAME,
             queued_bytes: 16 << 20,
             handshake: Duration::from_secs(5),
         };
-        ClientBuilder { limits, options: CallOptions::new() }
+        ClientBuilder {
+            limits,
+            options: CallOptions::new(),
+            #[cfg(feature = "go")]
+            wire_chosen: false,
+        }
     }
 
     /// The largest request or reply, in bytes; 4 MiB unless set.
@@ -80,6 +126,53 @@ impl ClientBuilder {
     pub fn options(mut self, options: CallOptions) -> Self {
         self.options = options;
         self
+    }
+
+    /// What the server speaks; our own protocol unless set.
+    ///
+    /// ```no_run
+    /// # use netrpc::{Client, Error, Wire};
+    /// # async fn f() -> Result<(), Error> {
+    /// let go_server = Client::builder().wire(Wire::Gob).dial("localhost:1234").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "go")]
+    pub fn wire(mut self, wire: Wire) -> Self {
+        self.limits.wire = wire.language();
+        self.wire_chosen = true;
+        self
+    }
+
+    /// Connects over TCP and HTTP `CONNECT`; Go's `rpc.DialHTTP("tcp", addr)`. What is spoken then is gob,
+    /// unless [`wire`](Self::wire) says otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if none of the addresses takes the connection, or the server answers
+    /// anything but 200.
+    #[cfg(feature = "go")]
+    pub async fn dial_http(self, addr: impl Address) -> Result<Client, Error> {
+        self.dial_http_path(addr, http::DEFAULT_PATH).await
+    }
+
+    /// The same on another path; Go's `rpc.DialHTTPPath("tcp", addr, path)`.
+    ///
+    /// # Errors
+    /// As [`dial_http`](Self::dial_http).
+    #[cfg(feature = "go")]
+    pub async fn dial_http_path(mut self, addr: impl Address, path: &str) -> Result<Client, Error> {
+        let text = transport::text(&addr);
+        let mut stream = transport::dial(addr).await?;
+        let tunnel = transport::connect(&mut stream, path);
+        let opened = match tokio::time::timeout(self.limits.handshake, tunnel).await {
+            Ok(opened) => opened,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer to CONNECT")),
+        };
+        opened.map_err(|cause| Error::Connect { addr: text, cause })?;
+        if !self.wire_chosen {
+            self.limits.wire = Some(Language::Gob);
+        }
+        Ok(self.connect(stream))
     }
 
     /// Connects over TCP; Go's `rpc.Dial("tcp", addr)`.

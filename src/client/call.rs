@@ -134,7 +134,10 @@ impl<R: DeserializeOwned> Future for Call<R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(self.poll_answer(cx));
-        Poll::Ready(answer.and_then(|answer| reply(&frame(answer)?)))
+        Poll::Ready(answer.and_then(|answer| match answer {
+            Answer::Frame(frame) => reply(&frame),
+            answer => foreign_reply(answer),
+        }))
     }
 }
 
@@ -169,7 +172,9 @@ impl<R: DeserializeOwned> Future for CallWithMetadata<R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(self.call.poll_answer(cx));
         Poll::Ready(answer.and_then(|answer| {
-            let frame = frame(answer)?;
+            let Answer::Frame(frame) = answer else {
+                return Ok((foreign_reply(answer)?, Metadata::new()));
+            };
             let metadata = ReplyHead::parse(frame.head())
                 .map_err(|error| broken(format!("its head: {error}")))?
                 .metadata
@@ -179,9 +184,13 @@ impl<R: DeserializeOwned> Future for CallWithMetadata<R> {
     }
 }
 
-fn frame(answer: Answer) -> Result<Frame, Error> {
+/// What else there may be to say to a caller who wants an `R`.
+#[cold]
+fn foreign_reply<R: DeserializeOwned>(answer: Answer) -> Result<R, Error> {
     match answer {
-        Answer::Frame(frame) => Ok(frame),
+        Answer::Frame(frame) => reply(&frame),
+        Answer::Foreign(body, format) => format.decode(&body).map_err(Error::Decode),
+        Answer::Fault(fault) => Err(Error::from_fault(fault)),
         Answer::Oversized(length) => {
             Err(Error::ReplyLost(format!("it has {length} bytes, more than this client takes")))
         }

@@ -13,9 +13,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use netrpc_core::{
-    Cancellation,
+    Cancellation, Fault,
+    codec::Format,
+    dialect::{Answered, ClientDialect, ForeignAnswer},
     error::Disconnected,
     fault::FaultCode,
     pending::Pending,
@@ -36,14 +38,20 @@ use crate::{outgoing::Outgoing, quiet::Quiet, read::Input, turn::step_aside};
 pub(super) enum Answer {
     /// A reply or a fault.
     Frame(Frame),
+    /// The reply of a server that speaks another protocol, and what it is encoded in.
+    Foreign(Bytes, Format),
+    /// The error of one.
+    Fault(Fault),
     /// A reply over this side's limit, of so many bytes; it was discarded.
-    Oversized(u32),
+    Oversized(usize),
 }
 
 /// What the callers and the task share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) limits: ClientLimits,
+    /// What arguments are encoded in.
+    pub(super) format: Format,
     state: Mutex<State>,
     /// Told when the outbox has been emptied.
     room: Notify,
@@ -89,9 +97,11 @@ pub(super) enum Queued {
 }
 
 impl Shared {
-    fn new(limits: ClientLimits) -> Self {
+    fn new(limits: ClientLimits, format: Format) -> Self {
         let mut outbox = Outgoing::default();
-        outbox.write(|out| out.extend_from_slice(&Preface::OURS.to_bytes()));
+        if let Format::MessagePack = format {
+            outbox.write(|out| out.extend_from_slice(&Preface::OURS.to_bytes()));
+        }
         let state = State {
             pending: Pending::new(),
             end: outbox.len() as u64,
@@ -101,7 +111,8 @@ impl Shared {
             task: None,
             leaving: None,
         };
-        Shared { limits, state: Mutex::new(state), room: Notify::new(), ended: Cancellation::new() }
+        let state = Mutex::new(state);
+        Shared { limits, format, state, room: Notify::new(), ended: Cancellation::new() }
     }
 
     /// Begins a call whose request is in `frame`, unsealed: the table gives the sequence number.
@@ -257,8 +268,11 @@ pub(super) fn start<IO>(io: IO, limits: ClientLimits) -> Arc<Shared>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let shared = Arc::new(Shared::new(limits));
+    let dialect = limits.wire.and_then(|language| ClientDialect::new(language, limits.max_frame));
+    let format = dialect.as_ref().map_or(Format::MessagePack, ClientDialect::format);
+    let shared = Arc::new(Shared::new(limits, format));
     tokio::spawn(Task {
+        foreigner: dialect.map(|dialect| Foreigner { dialect, translated: Outgoing::default() }),
         io,
         shared: shared.clone(),
         decoder: FrameDecoder::new(limits.max_frame),
@@ -267,7 +281,7 @@ where
         output: Outgoing::default(),
         written: 0,
         yielded: false,
-        handshake: Some(Box::pin(tokio::time::sleep(limits.handshake))),
+        handshake: limits.wire.is_none().then(|| Box::pin(tokio::time::sleep(limits.handshake))),
         go_away: None,
         shut: false,
         answers: Vec::new(),
@@ -285,6 +299,8 @@ struct Task<IO> {
     input: Input,
     /// What is being written: the outbox of a moment ago.
     output: Outgoing,
+    /// Stands between our frames and a server that speaks another protocol.
+    foreigner: Option<Foreigner>,
     quiet: Quiet,
     /// Bytes handed to the operating system.
     written: u64,
@@ -301,6 +317,13 @@ struct Task<IO> {
     /// Reused between reads.
     wakers: Vec<Waker>,
     ended: bool,
+}
+
+/// A server that speaks another protocol.
+struct Foreigner {
+    dialect: ClientDialect,
+    /// What the output says, in the server's language.
+    translated: Outgoing,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Task<IO> {
@@ -331,7 +354,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
             {
                 return Poll::Ready(Disconnected::Handshake(self.shared.limits.handshake));
             }
-            if self.output.is_empty() {
+            if self.output.is_empty() && !self.is_translating() {
                 let mut state = self.shared.state.lock();
                 if state.leaving == Some(Leaving::Closed) {
                     return Poll::Ready(Disconnected::Closed);
@@ -369,7 +392,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                 self.output.append(&mut state.outbox);
                 state.unwritten = self.output.len();
             }
-            match self.output.poll_write(&mut self.io, cx, &mut self.written) {
+            match self.poll_write(cx) {
                 Poll::Ready(Ok(())) => {
                     let mut state = self.shared.state.lock();
                     state.unwritten = 0;
@@ -380,7 +403,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                 Poll::Ready(Err(error)) => return Poll::Ready(self.failed(error)),
                 Poll::Pending => {
                     let mut state = self.shared.state.lock();
-                    state.unwritten = self.output.len();
+                    state.unwritten = self.unwritten();
                     state.offered = self.written + self.output.len() as u64;
                     if state.leaving == Some(Leaving::Closed) {
                         return Poll::Ready(Disconnected::Closed);
@@ -392,6 +415,37 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         }
     }
 
+    /// Writes what is in the output, in the server's language.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(Foreigner { dialect, translated }) = &mut self.foreigner else {
+            return self.output.poll_write(&mut self.io, cx, &mut self.written);
+        };
+        let mut failed = Vec::new();
+        // The lengths differ, so a batch counts as written as soon as a part of it may be.
+        self.written += self.output.len() as u64;
+        self.output.drain(|frames| {
+            translated.write(|out| dialect.translate(frames, out, &mut failed));
+        });
+        let written = translated.poll_write(&mut self.io, cx, &mut 0);
+        if !failed.is_empty() {
+            let format = &self.shared.format;
+            self.answers.extend(failed.into_iter().map(|answered| answer(answered, format)));
+            self.deliver();
+        }
+        written
+    }
+
+    /// Whether something that was translated is not written yet.
+    fn is_translating(&self) -> bool {
+        self.foreigner.as_ref().is_some_and(|foreigner| !foreigner.translated.is_empty())
+    }
+
+    /// Bytes that the operating system has not taken yet.
+    fn unwritten(&self) -> usize {
+        self.output.len()
+            + self.foreigner.as_ref().map_or(0, |foreigner| foreigner.translated.len())
+    }
+
     /// Says goodbye, and goes on reading until the server has let go of what was detached.
     fn part(&mut self, cx: &mut Context<'_>) -> Poll<Disconnected> {
         if self.go_away.is_none() {
@@ -400,7 +454,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
             self.output.write(|out| wire::write_go_away(out, code, goodbye));
             self.go_away = Some(Arc::new(Disconnected::Closed));
         }
-        match self.output.poll_write(&mut self.io, cx, &mut self.written) {
+        match self.poll_write(cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Poll::Ready(Disconnected::Closed),
             Poll::Pending => return Poll::Pending,
@@ -442,6 +496,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
 
     /// Decodes every frame there is; answers gather in `answers`.
     fn decode(&mut self) -> Result<(), Disconnected> {
+        if let Some(Foreigner { dialect, .. }) = &mut self.foreigner {
+            while let Some(answered) = dialect.next(&mut self.input)? {
+                self.answers.push(answer(answered, &dialect.format()));
+            }
+            return Ok(());
+        }
         while let Some(incoming) = self.decoder.next(&mut self.input)? {
             match incoming {
                 Incoming::Frame(frame) => match frame.kind {
@@ -457,7 +517,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                     Kind::Cancel | Kind::Pong => {}
                 },
                 Incoming::Oversized { kind: Kind::Reply | Kind::Fault, seq, length } => {
-                    self.answers.push((seq, Answer::Oversized(length)));
+                    self.answers.push((seq, Answer::Oversized(length as usize)));
                 }
                 // Whatever it asked for, there is nobody here to do it.
                 Incoming::Oversized { .. } => {}
@@ -554,6 +614,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         self.shared.room.notify_waiters();
         self.shared.ended.cancel();
     }
+}
+
+/// A foreign server's answer, and the call it is for.
+fn answer(Answered { seq, answer }: Answered, format: &Format) -> (u64, Answer) {
+    let answer = match answer {
+        ForeignAnswer::Reply(body) => Answer::Foreign(body, format.clone()),
+        ForeignAnswer::Fault(fault) => Answer::Fault(fault),
+        ForeignAnswer::Oversized(length) => Answer::Oversized(length),
+    };
+    (seq, answer)
 }
 
 impl<IO> Drop for Task<IO> {

@@ -20,7 +20,7 @@ use std::{
 };
 
 use netrpc_core::{
-    Error, codec,
+    Error,
     wire::{self, FrameTooLarge, RequestFields, WriteHeadError},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -29,6 +29,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::transport::Address;
 
 pub use builder::ClientBuilder;
+#[cfg(feature = "go")]
+pub use builder::Wire;
 pub use call::{Call, CallWithMetadata};
 pub use method::{MethodName, TypedMethod};
 pub use options::CallOptions;
@@ -103,6 +105,17 @@ impl Client {
     #[cfg(unix)]
     pub async fn dial_unix(path: impl AsRef<Path>) -> Result<Client, Error> {
         Self::builder().dial_unix(path).await
+    }
+
+    /// Connects to a Go server over HTTP `CONNECT` and speaks gob with it; Go's
+    /// `rpc.DialHTTP("tcp", addr)`.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if none of the addresses takes the connection, or the server answers
+    /// anything but 200.
+    #[cfg(feature = "go")]
+    pub async fn dial_http(addr: impl Address) -> Result<Client, Error> {
+        Self::builder().dial_http(addr).await
     }
 
     /// Speaks over a stream that is connected already; Go's `rpc.NewClient(conn)`.
@@ -196,6 +209,13 @@ impl Client {
         args: &A,
         waker: Option<&Waker>,
     ) -> Result<u64, Error> {
+        let Shared { format, limits, .. } = &*self.connection.shared;
+        if limits.wire.is_some() && !self.options.metadata.is_empty() {
+            return Err(Error::Refused {
+                refusal: netrpc_core::Refusal::Unsupported,
+                message: "Go's protocols cannot carry metadata".to_owned(),
+            });
+        }
         // Encoded outside every lock: `Serialize` is the caller's own code.
         with_scratch(|frame| {
             let start = wire::begin(frame);
@@ -212,7 +232,7 @@ impl Client {
                     },
                     error => Error::TooLarge(netrpc_core::error::chain(&error).to_string()),
                 })?;
-            codec::encode(frame, args).map_err(Error::Encode)?;
+            format.encode(frame, args).map_err(Error::Encode)?;
             match self.connection.shared.queue(frame, start, head_len, waker) {
                 Queued::Call(seq) => Ok(seq),
                 Queued::Ended(cause) => Err(Error::Shutdown { may_have_run: false, cause }),

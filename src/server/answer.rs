@@ -5,9 +5,11 @@ use std::{any::Any, panic};
 use netrpc_core::{
     Context, Fault,
     fault::FaultCode,
-    service::{Entry, ReplyBuf},
+    service::{Body, Entry, Recording, ReplyBuf},
     wire::{self, FrameStart, FrameTooLarge, Kind},
 };
+
+use crate::client::now;
 
 /// What a handler gave; `Err` is its panic.
 pub(super) type Outcome = Result<Result<(), Fault>, Panic>;
@@ -21,17 +23,17 @@ pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panic> {
     panic::catch_unwind(panic::AssertUnwindSafe(run))
 }
 
-/// A reply frame that has begun.
-pub(super) fn begin(mut buffer: Vec<u8>) -> (FrameStart, ReplyBuf) {
+/// The frame of the reply to `body` has begun.
+pub(super) fn begin(mut buffer: Vec<u8>, body: &Body) -> (FrameStart, ReplyBuf) {
     buffer.clear();
     let start = wire::begin(&mut buffer);
-    (start, ReplyBuf::new(buffer))
+    (start, ReplyBuf::new(buffer, body.format().clone()))
 }
 
-/// The frame that answers call `seq`: the reply in `buffer`, or a fault.
+/// The frame that answers call `seq`: the reply in `buffer`, or a fault. The call ends with it.
 pub(super) fn seal(
     entry: &Entry,
-    seq: u64,
+    (seq, recording): (u64, Option<Recording>),
     (start, reply): (FrameStart, ReplyBuf),
     outcome: Outcome,
     cx: Option<&Context>,
@@ -47,6 +49,9 @@ pub(super) fn seal(
         wire::finish(&mut frame, start, Kind::Reply, head_len, seq, max_frame)
             .map_err(|too_large| reply_too_large(&too_large))
     });
+    if let Some(recording) = recording {
+        recording.finish(now(), sealed.as_ref().map_err(Fault::code).copied());
+    }
     if let Err(fault) = sealed {
         frame.clear();
         write_fault(&mut frame, seq, &fault, max_frame);

@@ -9,19 +9,22 @@ use std::{
 
 use netrpc_core::{
     CallId, Cancellation, Context, Fault,
+    dialect::{Arrived, ArrivedBody},
     error::Disconnected,
     fault::FaultCode,
-    service::{Body, Entry, EntryHandler, Finished, HandlerFuture, MethodTable, ReplyBuf},
+    service::{
+        Body, Entry, EntryHandler, Finished, HandlerFuture, MethodTable, Recording, ReplyBuf,
+    },
     session::{self, Admission, Cancelled},
     wire::{self, Frame, FrameStart, Incoming, Kind, RequestHead},
 };
 use parking_lot::MutexGuard;
 
 use super::{
-    SyncPolicy,
+    Shared, SyncPolicy,
     answer::{self, Outcome},
     connection::{Connection, Stream, Watched},
-    driver::{Driver, Inline, Request, Served},
+    driver::{Driver, Foreigner, Inline, Request, Served, Speech},
     workers::Permit,
 };
 use crate::client::now;
@@ -33,6 +36,7 @@ pub(super) struct Unfinished {
     cx: Option<Context>,
     cancellation: Cancellation,
     deadline: Option<Instant>,
+    recording: Option<Recording>,
     start: FrameStart,
     future: HandlerFuture,
 }
@@ -64,13 +68,14 @@ impl<IO: Stream> Connection<IO> {
         driver: &mut MutexGuard<'_, Driver<IO>>,
         watched: &mut Watched<'a>,
     ) -> Result<Served, Disconnected> {
-        if driver.is_closing() || !driver.shake_hands()? {
+        let Shared { limits, http_path, .. } = &*self.server;
+        if driver.is_closing() || !driver.shake_hands(limits, http_path)? {
             return Ok(Served::All);
         }
-        let full = self.server.limits.output_bytes;
+        let full = limits.output_bytes;
         let table = driver.table(&self.server.registry).clone();
         loop {
-            if driver.output.len() > full {
+            if driver.queued() > full {
                 return Ok(Served::OutputFull);
             }
             if let Some((_, request)) = driver.session.next_waiting() {
@@ -83,9 +88,17 @@ impl<IO: Stream> Connection<IO> {
             if !driver.session.wants_more() {
                 return Ok(Served::CallsFull);
             }
-            let Driver { decoder, input, .. } = &mut **driver;
-            let Some(incoming) = decoder.next(input)? else { return Ok(Served::All) };
-            if self.receive(driver, incoming, &table, watched)? == Turn::HandedOver {
+            let turn = if let Speech::Foreign(_) = driver.speech {
+                match self.receive_foreign(driver, &table, watched)? {
+                    Some(turn) => turn,
+                    None => return Ok(Served::All),
+                }
+            } else {
+                let Driver { decoder, input, .. } = &mut **driver;
+                let Some(incoming) = decoder.next(input)? else { return Ok(Served::All) };
+                self.receive(driver, incoming, &table, watched)?
+            };
+            if turn == Turn::HandedOver {
                 return Ok(Served::HandedOver);
             }
         }
@@ -108,12 +121,7 @@ impl<IO: Stream> Connection<IO> {
                 Kind::Reply | Kind::Fault | Kind::Pong => {}
             },
             Incoming::Oversized { kind: Kind::Request, seq, length } => {
-                let limit = self.server.limits.max_frame;
-                let text = format!(
-                    "the request has {length} bytes, the server's limit is {limit} \
-                     (ServerBuilder::max_frame)"
-                );
-                self.refuse(driver, seq, &Fault::with_code(FaultCode::RequestTooLarge, text));
+                self.refuse(driver, seq, &self.too_large(length as usize));
             }
             Incoming::Oversized { .. } => {}
         }
@@ -136,19 +144,78 @@ impl<IO: Stream> Connection<IO> {
             }
         };
         let deadline = head.deadline.and_then(|left| session::deadline(now(), left));
-        let entry = match table.find(head.method) {
-            Ok(entry) => entry,
+        match table.find(head.method) {
+            Ok(entry) => self.admit(driver, entry, (frame, wire::HEADER_LEN), deadline, watched),
             Err(fault) => {
                 self.refuse(driver, frame.seq, &fault);
-                return Ok(Turn::Ours);
+                Ok(Turn::Ours)
             }
+        }
+    }
+
+    /// Takes the next request of a peer that speaks another protocol; `None` if none is whole.
+    fn receive_foreign<'a>(
+        self: &'a Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        table: &MethodTable,
+        watched: &mut Watched<'a>,
+    ) -> Result<Option<Turn>, Disconnected> {
+        let Driver { speech, input, .. } = &mut **driver;
+        let Speech::Foreign(foreigner) = speech else {
+            unreachable!("asked of a foreigner only");
         };
+        let Foreigner { dialect, disabled, .. } = &mut **foreigner;
+        let disabled = *disabled;
+        let Some(Arrived { seq, method, body, kept }) = dialect.next(input)? else {
+            return Ok(None);
+        };
+        let entry = table.find(method);
+        driver.heard();
+        if let Some(protocol) = disabled {
+            let cause = Disconnected::Disabled(protocol);
+            let fault = Fault::with_code(FaultCode::Unsupported, cause.to_string());
+            self.refuse(driver, seq, &fault);
+            return Err(cause);
+        }
+        let refusal = match (body, entry) {
+            (ArrivedBody::Whole(frame), Ok(entry)) => {
+                return self.admit(driver, entry, (frame, kept), None, watched).map(Some);
+            }
+            (ArrivedBody::Whole(_), Err(fault)) => fault,
+            (ArrivedBody::Oversized(length), _) => self.too_large(length),
+            (ArrivedBody::Broken(fault), Ok(_)) => fault,
+            // What a request that cannot be read at all wants is not known.
+            (ArrivedBody::Broken(fault), Err(_)) if fault.code() == FaultCode::IllFormed => fault,
+            (ArrivedBody::Broken(_), Err(fault)) => fault,
+        };
+        self.refuse(driver, seq, &refusal);
+        Ok(Some(Turn::Ours))
+    }
+
+    fn too_large(&self, length: usize) -> Fault {
+        let limit = self.server.limits.max_frame;
+        let text = format!(
+            "the request has {length} bytes, the server's limit is {limit} (ServerBuilder::max_frame)"
+        );
+        Fault::with_code(FaultCode::RequestTooLarge, text)
+    }
+
+    /// Runs a request, or lets it wait, as the session's rules have it. It keeps some bytes besides its
+    /// frame's until it is answered.
+    fn admit<'a>(
+        self: &'a Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        entry: &Arc<Entry>,
+        (frame, kept): (Frame, usize),
+        deadline: Option<Instant>,
+        watched: &mut Watched<'a>,
+    ) -> Result<Turn, Disconnected> {
         match driver.session.admit(frame.seq, deadline, now) {
             Admission::Run => {
                 return Ok(self.run(driver, entry, frame, deadline, watched));
             }
             Admission::Wait => {
-                let (seq, bytes) = (frame.seq, wire::HEADER_LEN + frame.payload().len());
+                let (seq, bytes) = (frame.seq, kept + frame.payload().len());
                 let request = Request { frame, entry: entry.clone(), deadline };
                 driver.session.wait(seq, bytes, request);
             }
@@ -200,7 +267,9 @@ impl<IO: Stream> Connection<IO> {
             let id = CallId { connection: self.plain.call_id().connection, seq };
             Context::new(id, self.peer.clone(), deadline, metadata, cancellation, now)
         });
-        let call = Call { seq, body: Body::new(frame.into_body()), cx, cancellation, deadline };
+        let body = Body::new(frame.into_body(), driver.format());
+        let recording = self.server.registry.recording(entry, now);
+        let call = Call { seq, body, cx, cancellation, deadline, recording };
         if asynchronous {
             return self.begin(driver, entry, call, watched);
         }
@@ -274,15 +343,16 @@ impl<IO: Stream> Connection<IO> {
         entry: &Entry,
         call: Call,
     ) -> Turn {
-        let Call { seq, body, cx, cancellation, .. } = call;
-        let (start, mut reply) = answer::begin(std::mem::take(&mut driver.scratch));
+        let Call { seq, body, cx, cancellation, recording, .. } = call;
+        let (start, mut reply) = answer::begin(std::mem::take(&mut driver.scratch), &body);
         let (outcome, turn) = self.unlocked(driver, Inline { seq, cancellation }, || {
             answer::catch(|| {
                 call_sync(entry, cx.as_ref().unwrap_or(&self.plain), &body, &mut reply)
             })
         });
         let max_frame = self.server.limits.max_frame;
-        let mut frame = answer::seal(entry, seq, (start, reply), outcome, cx.as_ref(), max_frame);
+        let mut frame =
+            answer::seal(entry, (seq, recording), (start, reply), outcome, cx.as_ref(), max_frame);
         match turn {
             Turn::Ours => {
                 driver.output.push(&mut frame);
@@ -299,10 +369,10 @@ impl<IO: Stream> Connection<IO> {
 
     /// Has a synchronous handler called on the thread pool.
     fn call_on_pool(self: &Arc<Self>, driver: &mut Driver<IO>, entry: Arc<Entry>, call: Call) {
-        let Call { seq, body, cx, cancellation, deadline } = call;
+        let Call { seq, body, cx, cancellation, deadline, recording } = call;
         let cancellation = cancellation.unwrap_or_default();
         driver.session.started(seq, cancellation.clone());
-        let answering = Answering { connection: self.clone(), seq, answered: false };
+        let answering = Answering { connection: self.clone(), seq, recording, answered: false };
         self.workers.handle().spawn_blocking(move || {
             // It may have waited for a thread for long.
             let too_late = match deadline {
@@ -314,7 +384,7 @@ impl<IO: Stream> Connection<IO> {
                 return answering.refuse(&fault);
             }
             let plain = &answering.connection.plain;
-            let (start, mut reply) = answer::begin(Vec::new());
+            let (start, mut reply) = answer::begin(Vec::new(), &body);
             let begun = Instant::now();
             let outcome = answer::catch(|| {
                 call_sync(&entry, cx.as_ref().unwrap_or(plain), &body, &mut reply)
@@ -332,14 +402,14 @@ impl<IO: Stream> Connection<IO> {
         call: Call,
         watched: &mut Watched<'a>,
     ) -> Turn {
-        let Call { seq, body, cx, cancellation, deadline } = call;
+        let Call { seq, body, cx, cancellation, deadline, recording } = call;
         let cancellation = cancellation.unwrap_or_default();
         if self.server.policy == SyncPolicy::Auto {
             // A handler that blocks although it is asynchronous holds up its worker, but at least
             // not its connection.
             self.watch(watched);
         }
-        let (start, reply) = answer::begin(std::mem::take(&mut driver.scratch));
+        let (start, reply) = answer::begin(std::mem::take(&mut driver.scratch), &body);
         let inline = Inline { seq, cancellation: Some(cancellation.clone()) };
         let (first, turn) = self.unlocked(driver, inline, || {
             answer::catch(|| {
@@ -358,7 +428,7 @@ impl<IO: Stream> Connection<IO> {
             Ok(Err(future)) => {
                 let entry = entry.clone();
                 let unfinished =
-                    Unfinished { seq, entry, cx, cancellation, deadline, start, future };
+                    Unfinished { seq, entry, cx, cancellation, deadline, recording, start, future };
                 match turn {
                     Turn::Ours => {
                         driver.session.started(seq, unfinished.cancellation.clone());
@@ -372,7 +442,8 @@ impl<IO: Stream> Connection<IO> {
             }
         };
         let max_frame = self.server.limits.max_frame;
-        let mut frame = answer::seal(entry, seq, (start, reply), outcome, cx.as_ref(), max_frame);
+        let mut frame =
+            answer::seal(entry, (seq, recording), (start, reply), outcome, cx.as_ref(), max_frame);
         match turn {
             Turn::Ours => {
                 driver.output.push(&mut frame);
@@ -385,8 +456,9 @@ impl<IO: Stream> Connection<IO> {
 
     /// Polls a handler to its end, unless nobody waits for it any more.
     pub(super) async fn finish(self: Arc<Self>, unfinished: Unfinished) {
-        let Unfinished { seq, entry, cx, cancellation, deadline, start, mut future } = unfinished;
-        let answering = Answering { connection: self, seq, answered: false };
+        let Unfinished { seq, entry, cx, cancellation, deadline, recording, start, mut future } =
+            unfinished;
+        let answering = Answering { connection: self, seq, recording, answered: false };
         let done = poll_fn(|cx| match answer::catch(|| future.as_mut().poll(cx)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(Finished { reply, result })) => Poll::Ready((reply, Ok(result))),
@@ -432,12 +504,15 @@ struct Call {
     /// If its handler can know of it.
     cancellation: Option<Cancellation>,
     deadline: Option<Instant>,
+    /// If calls are counted.
+    recording: Option<Recording>,
 }
 
 /// The duty to answer a call that runs elsewhere: done once, whatever happens.
 struct Answering<IO: Stream> {
     connection: Arc<Connection<IO>>,
     seq: u64,
+    recording: Option<Recording>,
     answered: bool,
 }
 
@@ -451,12 +526,16 @@ impl<IO: Stream> Answering<IO> {
     ) {
         self.answered = true;
         let max_frame = self.connection.server.limits.max_frame;
-        let mut frame = answer::seal(entry, self.seq, reply, outcome, cx, max_frame);
+        let call = (self.seq, self.recording.take());
+        let mut frame = answer::seal(entry, call, reply, outcome, cx, max_frame);
         self.connection.post(self.seq, &mut frame);
     }
 
     fn refuse(mut self, fault: &Fault) {
         self.answered = true;
+        if let Some(recording) = self.recording.take() {
+            recording.finish(now(), Err(fault.code()));
+        }
         self.post_fault(fault);
     }
 

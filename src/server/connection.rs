@@ -145,7 +145,7 @@ impl<IO: Stream> Connection<IO> {
             if let Poll::Ready(end) = driver.poll_end(cx) {
                 return Work::Over(end);
             }
-            let full = driver.output.len() > self.server.limits.output_bytes;
+            let full = driver.queued() > self.server.limits.output_bytes;
             match served {
                 // There was no room for more replies, and now there is.
                 Served::OutputFull if !full => continue,

@@ -12,6 +12,8 @@ use std::{
 use bytes::Buf;
 use netrpc_core::{
     Cancellation,
+    codec::Format,
+    dialect::{Protocol, ServerDialect, Sniffed, http, sniff},
     error::{Disconnected, chain},
     service::{Entry, MethodTable, Registry},
     session::{ServerSession, SessionLimits},
@@ -36,6 +38,7 @@ pub(super) struct Driver<IO> {
     pub(super) calls: u64,
     /// The call that runs inline now, while the driver is unlocked.
     pub(super) inline: Option<Inline>,
+    pub(super) speech: Speech,
     pub(super) decoder: FrameDecoder,
     pub(super) input: Input,
     pub(super) output: Outgoing,
@@ -49,7 +52,7 @@ pub(super) struct Driver<IO> {
     /// Handlers that were not done at their first poll, to be spawned when the batch is over: a task
     /// spawned before a handler that blocks would wait for it, in a slot no worker can steal from.
     pub(super) unfinished: Vec<Unfinished>,
-    /// Runs until the peer's preface is there.
+    /// Runs until the peer's preface is there, or its first request in another protocol.
     handshake: Option<Handshake>,
     /// Runs while the peer does not read.
     stall: Option<Pin<Box<Sleep>>>,
@@ -72,6 +75,25 @@ pub(super) struct Driver<IO> {
 struct Handshake {
     limit: Duration,
     timer: Pin<Box<Sleep>>,
+}
+
+/// What is spoken on a connection.
+pub(super) enum Speech {
+    /// Nothing yet. In a tunnel, HTTP has been spoken.
+    Unknown { tunnel: bool },
+    /// Our own protocol.
+    Native,
+    /// A Go program's.
+    Foreign(Box<Foreigner>),
+}
+
+/// A peer that is spoken to in a foreign language: what is in the driver's output is translated before
+/// it is written.
+pub(super) struct Foreigner {
+    pub(super) dialect: ServerDialect,
+    translated: Outgoing,
+    /// The owner does not want this protocol: the first call is told so.
+    pub(super) disabled: Option<Protocol>,
 }
 
 /// A call that runs on the connection's own task.
@@ -110,6 +132,7 @@ impl<IO: Stream> Driver<IO> {
             turn: 0,
             calls: 0,
             inline: None,
+            speech: Speech::Unknown { tunnel: false },
             decoder: FrameDecoder::new(limits.max_frame),
             input: Input::new(),
             quiet: Quiet::default(),
@@ -166,20 +189,90 @@ impl<IO: Stream> Driver<IO> {
         &self.table
     }
 
-    /// Whether the peer has introduced itself; does so with the bytes that have arrived.
+    /// Whether it is known what the peer speaks; finds out with the bytes that have arrived.
     ///
     /// # Errors
-    /// If it is not one of ours.
-    pub(super) fn shake_hands(&mut self) -> Result<bool, Disconnected> {
-        if self.handshake.is_none() {
-            return Ok(true);
+    /// If it is nothing that is spoken here.
+    pub(super) fn shake_hands(
+        &mut self,
+        limits: &Limits,
+        path: &str,
+    ) -> Result<bool, Disconnected> {
+        loop {
+            let Speech::Unknown { tunnel } = self.speech else { return Ok(true) };
+            match sniff(&self.input) {
+                Sniffed::Undecided => return Ok(false),
+                Sniffed::Native => {
+                    let Some(preface) = Preface::parse(&self.input)? else { return Ok(false) };
+                    self.input.advance(wire::PREFACE_LEN);
+                    self.heard();
+                    self.speech = Speech::Native;
+                    self.output.write(|out| out.extend_from_slice(&Preface::OURS.to_bytes()));
+                    preface.accept()?;
+                    if !limits.protocols.contains(Protocol::Native) {
+                        return Err(Disconnected::Disabled(Protocol::Native));
+                    }
+                }
+                Sniffed::Http if !tunnel => {
+                    if !self.tunnel(limits, path)? {
+                        return Ok(false);
+                    }
+                }
+                Sniffed::Foreign(language) => {
+                    let Some(dialect) = ServerDialect::new(language, limits.max_frame) else {
+                        return Err(unknown(&self.input));
+                    };
+                    let protocol = Protocol::from(language);
+                    let disabled = (!limits.protocols.contains(protocol)).then_some(protocol);
+                    // What has been said over HTTP stays as it is.
+                    let translated = std::mem::take(&mut self.output);
+                    let foreigner = Foreigner { dialect, translated, disabled };
+                    self.speech = Speech::Foreign(Box::new(foreigner));
+                }
+                Sniffed::Unknown | Sniffed::Http => return Err(unknown(&self.input)),
+            }
         }
-        let Some(preface) = Preface::parse(&self.input)? else { return Ok(false) };
-        self.input.advance(wire::PREFACE_LEN);
+    }
+
+    /// Answers an HTTP request; `false` if it is not whole yet.
+    fn tunnel(&mut self, limits: &Limits, path: &str) -> Result<bool, Disconnected> {
+        let refusal = match http::read_request(&self.input, path) {
+            http::Request::Undecided => return Ok(false),
+            http::Request::Connect(len) if limits.protocols.contains(Protocol::Http) => {
+                self.input.advance(len);
+                self.output.write(|out| out.extend_from_slice(http::CONNECTED));
+                self.speech = Speech::Unknown { tunnel: true };
+                return Ok(true);
+            }
+            http::Request::Connect(_) => {
+                let text = "403 this server takes no calls over HTTP";
+                http::refusal("403 Forbidden", text)
+            }
+            http::Request::Refused(refusal) => refusal,
+        };
+        self.output.write(|out| out.extend_from_slice(refusal.as_bytes()));
+        Err(Disconnected::HttpRefused)
+    }
+
+    /// The peer has said what it wants: it is no silent one.
+    pub(super) fn heard(&mut self) {
         self.handshake = None;
-        self.output.write(|out| out.extend_from_slice(&Preface::OURS.to_bytes()));
-        preface.accept()?;
-        Ok(true)
+    }
+
+    /// What bodies are encoded in.
+    pub(super) fn format(&self) -> Format {
+        match &self.speech {
+            Speech::Foreign(foreigner) => foreigner.dialect.format(),
+            Speech::Native | Speech::Unknown { .. } => Format::MessagePack,
+        }
+    }
+
+    /// Bytes that the peer has not taken yet.
+    pub(super) fn queued(&self) -> usize {
+        match &self.speech {
+            Speech::Foreign(foreigner) => self.output.len() + foreigner.translated.len(),
+            Speech::Native | Speech::Unknown { .. } => self.output.len(),
+        }
     }
 
     /// Whether nothing is served any more.
@@ -190,11 +283,12 @@ impl<IO: Stream> Driver<IO> {
     /// Serves nothing from now on, tells the peer why in its own language, and ends.
     pub(super) fn close(&mut self, cause: Disconnected) {
         let answer: &[u8] = match &cause {
-            Disconnected::NotNetrpc(peer) => match peer.guess() {
-                Foreign::Http => NOT_HTTP,
-                Foreign::Tls => NOT_TLS,
-                _ => &[],
-            },
+            Disconnected::NotNetrpc(peer) if peer.guess() == Foreign::Tls => NOT_TLS,
+            Disconnected::NotNetrpc(_) | Disconnected::HttpRefused => &[],
+            Disconnected::Foreign(error) => {
+                self.complain(&chain(error).to_string());
+                &[]
+            }
             Disconnected::Unacceptable(why) => {
                 let text = cause.to_string();
                 self.output.write(|out| wire::write_go_away(out, why.go_away(), &text));
@@ -214,18 +308,35 @@ impl<IO: Stream> Driver<IO> {
         self.closing = Some(cause);
     }
 
+    /// Tells a foreigner that it cannot be understood, if there is a way.
+    fn complain(&mut self, text: &str) {
+        let Speech::Foreign(foreigner) = &mut self.speech else { return };
+        let Foreigner { dialect, translated, .. } = &mut **foreigner;
+        // After the answers that it can still get.
+        self.output.drain(|frames| translated.write(|out| dialect.translate(frames, out)));
+        translated.write(|out| dialect.complain(text, out));
+    }
+
     /// Writes what is queued. Ready only with what ends the connection.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         limit: Duration,
     ) -> Poll<Disconnected> {
-        if self.output.is_empty() {
+        let output = match &mut self.speech {
+            Speech::Foreign(foreigner) => {
+                let Foreigner { dialect, translated, .. } = &mut **foreigner;
+                self.output.drain(|frames| translated.write(|out| dialect.translate(frames, out)));
+                translated
+            }
+            Speech::Native | Speech::Unknown { .. } => &mut self.output,
+        };
+        if output.is_empty() {
             return Poll::Pending;
         }
         let Some(io) = &mut self.io else { return Poll::Pending };
         let mut progress = 0;
-        let written = self.output.poll_write(io, cx, &mut progress);
+        let written = output.poll_write(io, cx, &mut progress);
         if progress > 0 {
             self.stall = None;
         }
@@ -243,7 +354,7 @@ impl<IO: Stream> Driver<IO> {
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
         let done = self.closing.is_some()
             || (self.session.is_draining() || self.peer_gone) && self.session.is_idle();
-        if !done || !self.output.is_empty() {
+        if !done || self.queued() > 0 {
             return Poll::Pending;
         }
         let draining = self.closing.is_none() && !self.peer_gone;
@@ -293,11 +404,20 @@ impl<IO: Stream> Driver<IO> {
 
     /// Gives buffers back if nothing has happened for a while; asked before the task sleeps.
     pub(super) fn settle(&mut self, cx: &mut Context<'_>) {
-        let holds_memory =
-            self.input.holds_memory() || self.output.holds_memory() || self.scratch.capacity() > 0;
+        let mut translated = match &mut self.speech {
+            Speech::Foreign(foreigner) => Some(&mut foreigner.translated),
+            Speech::Native | Speech::Unknown { .. } => None,
+        };
+        let holds_memory = self.input.holds_memory()
+            || self.output.holds_memory()
+            || translated.as_ref().is_some_and(|translated| translated.holds_memory())
+            || self.scratch.capacity() > 0;
         if holds_memory && self.quiet.poll(cx) {
             self.input.release();
             self.output.release();
+            if let Some(translated) = &mut translated {
+                translated.release();
+            }
             self.scratch = Vec::new();
         }
     }
@@ -307,7 +427,12 @@ impl<IO: Stream> Driver<IO> {
         if let Some(cause) = self.closing.take() {
             return Poll::Ready(Err(Err(cause)));
         }
-        if self.peer_goes && self.input.is_empty() {
+        let goes = match &self.speech {
+            // Go's clients may close their half as soon as they have asked.
+            Speech::Foreign(foreigner) => !foreigner.dialect.is_mid_request(&self.input),
+            Speech::Native | Speech::Unknown { .. } => self.peer_goes && self.input.is_empty(),
+        };
+        if goes {
             // Half of it: calls that run are answered yet (`[close.half]`).
             self.peer_gone = true;
             return Poll::Ready(Ok(()));
@@ -336,12 +461,12 @@ impl<IO: Stream> Driver<IO> {
     }
 }
 
-/// What a browser, or a client of another RPC system, gets.
-const NOT_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
-    Content-Type: text/plain; charset=utf-8\r\n\
-    Content-Length: 35\r\n\
-    Connection: close\r\n\r\n\
-    This port speaks netrpc, not HTTP.\n";
+fn unknown(bytes: &[u8]) -> Disconnected {
+    match Preface::parse(bytes) {
+        Err(not_netrpc) => not_netrpc.into(),
+        Ok(_) => unreachable!("a preface is known"),
+    }
+}
 
 /// What a TLS client gets: the alert `protocol_version`, fatal (RFC 8446, section 6).
 const NOT_TLS: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x46];

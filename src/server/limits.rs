@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use netrpc_core::wire;
+use netrpc_core::{
+    dialect::{Protocol, Protocols, http},
+    wire,
+};
 
 use super::Server;
 
@@ -16,6 +19,7 @@ pub(super) struct Limits {
     pub(super) connections: usize,
     pub(super) handshake: Duration,
     pub(super) write_stall: Duration,
+    pub(super) protocols: Protocols,
 }
 
 impl Default for Limits {
@@ -28,6 +32,7 @@ impl Default for Limits {
             connections: 10_000,
             handshake: Duration::from_secs(5),
             write_stall: Duration::from_secs(30),
+            protocols: Protocols::default(),
         }
     }
 }
@@ -64,17 +69,25 @@ pub enum SyncPolicy {
 /// | [`max_output_bytes`](Self::max_output_bytes) | 1 MiB per connection | the connection is not read from until the peer has read |
 /// | [`write_timeout`](Self::write_timeout) | 30 s | a peer that reads nothing for so long is closed |
 /// | [`max_connections`](Self::max_connections) | 10,000 | a further connection is told so and closed |
-/// | [`handshake_timeout`](Self::handshake_timeout) | 5 s | a peer that has not sent its preface is closed |
+/// | [`handshake_timeout`](Self::handshake_timeout) | 5 s | a peer that has not sent its preface, or a first request in another protocol, is closed |
 ///
 /// ```
 /// # use netrpc::Server;
 /// let server = Server::builder().max_frame(64 << 20).max_calls(1000).build();
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until it builds"]
 pub struct ServerBuilder {
-    limits: Limits,
-    policy: SyncPolicy,
+    pub(super) limits: Limits,
+    pub(super) policy: SyncPolicy,
+    pub(super) http_path: String,
+}
+
+impl Default for ServerBuilder {
+    fn default() -> Self {
+        let http_path = http::DEFAULT_PATH.to_owned();
+        ServerBuilder { limits: Limits::default(), policy: SyncPolicy::default(), http_path }
+    }
 }
 
 impl ServerBuilder {
@@ -108,7 +121,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How long a peer may take to send its preface; 5 s unless set.
+    /// How long a peer may take to send its preface, or its first request in another protocol; 5 s
+    /// unless set.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.limits.handshake = timeout;
         self
@@ -126,8 +140,29 @@ impl ServerBuilder {
         self
     }
 
+    /// What the server can be spoken to in; everything it knows unless set.
+    ///
+    /// Peers are told apart by their first bytes, all on the same port. One who speaks something
+    /// else is told so in its own language, where that has a word for it, and closed.
+    ///
+    /// ```
+    /// # use netrpc::{Protocol, Server};
+    /// let server = Server::builder().protocols([Protocol::Native, Protocol::Gob]).build();
+    /// ```
+    pub fn protocols(mut self, protocols: impl IntoIterator<Item = Protocol>) -> Self {
+        self.limits.protocols = protocols.into_iter().collect();
+        self
+    }
+
+    /// The path on which HTTP `CONNECT` leads to the services; `/_goRPC_` unless set, as in Go
+    /// (`rpc.HandleHTTP`).
+    pub fn http_path(mut self, path: impl Into<String>) -> Self {
+        self.http_path = path.into();
+        self
+    }
+
     /// The server, with nothing registered yet.
     pub fn build(self) -> Server {
-        Server::with(self.limits, self.policy)
+        Server::with(self)
     }
 }

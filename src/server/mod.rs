@@ -14,6 +14,8 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
+#[cfg(feature = "debug-page")]
+use netrpc_core::service::MethodTable;
 use netrpc_core::{
     Peer,
     error::Disconnected,
@@ -28,6 +30,8 @@ use tokio::{
 pub use limits::{ServerBuilder, SyncPolicy};
 pub use serve::Serve;
 
+#[cfg(feature = "debug-page")]
+use crate::debug::{DebugPage, Observation};
 use crate::transport::Listener;
 use connection::{Connection, Stream};
 use limits::Limits;
@@ -67,12 +71,17 @@ struct Shared {
     registry: Registry,
     limits: Limits,
     policy: SyncPolicy,
+    /// Where `CONNECT` leads to the services.
+    http_path: String,
     /// The number of the newest connection.
     newest: AtomicU64,
     /// Every connection that has not ended, by its number.
     connections: Mutex<HashMap<u64, Arc<dyn Live>>>,
     /// Told whenever a connection has ended.
     ended: Notify,
+    /// What its page knows of it.
+    #[cfg(feature = "debug-page")]
+    observation: Observation,
 }
 
 /// A connection, as its server sees it.
@@ -94,14 +103,18 @@ impl Server {
         ServerBuilder::default()
     }
 
-    fn with(limits: Limits, policy: SyncPolicy) -> Self {
+    fn with(builder: ServerBuilder) -> Self {
+        let ServerBuilder { limits, policy, http_path } = builder;
         let shared = Shared {
             registry: Registry::new(),
             limits,
             policy,
+            http_path,
             newest: AtomicU64::new(0),
             connections: Mutex::default(),
             ended: Notify::new(),
+            #[cfg(feature = "debug-page")]
+            observation: Observation::begin(),
         };
         Server { shared: Arc::new(shared) }
     }
@@ -171,6 +184,29 @@ impl Server {
     /// How many connections are being served.
     pub fn connections(&self) -> usize {
         self.shared.connections.lock().len()
+    }
+
+    /// A page that shows the services, and what becomes of calls to them; Go's `/debug/rpc`.
+    ///
+    /// From now on calls are counted. The page itself is served nowhere until it is
+    /// [given a port](DebugPage::serve) or a place in an HTTP server; see [`debug`](crate::debug).
+    #[cfg(feature = "debug-page")]
+    pub fn debug_page(&self) -> DebugPage {
+        self.shared.registry.record(true);
+        DebugPage::new(self.clone())
+    }
+}
+
+#[cfg(feature = "debug-page")]
+impl Server {
+    /// The methods of now.
+    pub(crate) fn methods(&self) -> Arc<MethodTable> {
+        self.shared.registry.snapshot()
+    }
+
+    /// What its page knows of it.
+    pub(crate) fn observation(&self) -> &Observation {
+        &self.shared.observation
     }
 }
 

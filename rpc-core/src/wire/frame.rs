@@ -28,6 +28,12 @@ impl Frame {
         Frame { kind, seq, head_len, payload }
     }
 
+    /// A frame with nothing in its head, for what arrived in another protocol.
+    #[cfg(feature = "go")]
+    pub(crate) fn bare(kind: Kind, seq: u64, body: Bytes) -> Frame {
+        Frame { kind, seq, head_len: 0, payload: body }
+    }
+
     /// What the frame says about the call: a method's name, fields.
     #[inline]
     pub fn head(&self) -> &[u8] {

@@ -55,6 +55,8 @@ pub use fault::{FaultBody, FaultCode, write_fault};
 pub use field::{HeadError, RawMetadata, RawMetadataIter, ReplyHead, write_reply_head};
 pub use frame::Frame;
 pub use go_away::{GoAwayBody, GoAwayCode, write_go_away};
+#[cfg(feature = "go")]
+pub(crate) use header::frames;
 pub use header::{HEADER_LEN, Header};
 pub use kind::Kind;
 pub use notice::{MAX_MESSAGE, MalformedBody};
