@@ -1,0 +1,123 @@
+//! The fuzz targets' bodies on recorded streams and mutations of them: a bounded run on any toolchain.
+//!
+//! The same seed gives the same run. `NETRPC_FUZZ_SECONDS=60 cargo test --test fuzzing` runs each
+//! target for so long, with a seed of its own that is printed.
+#![cfg(feature = "go")]
+
+#[path = "../fuzz/bodies.rs"]
+#[allow(unreachable_pub)] // in the targets' crate it is not
+mod bodies;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use netrpc_core::{
+    codec::{self, go},
+    wire::{self, Preface},
+};
+
+/// Runs of each target, unless a time is given.
+const RUNS: u32 = 4000;
+
+/// A small generator of numbers: xorshift64*, by Marsaglia and Vigna.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+}
+
+/// Streams to begin with: what Go's programs have said, and values of ours.
+fn seeds() -> Vec<Vec<u8>> {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let mut seeds: Vec<Vec<u8>> = Vec::new();
+    for file in std::fs::read_dir(dir).expect("the recordings") {
+        let path = file.expect("a file").path();
+        if path.extension().is_some_and(|extension| extension == "hex") {
+            let text = std::fs::read_to_string(path).expect("text");
+            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            let bytes = lines.flat_map(str::split_whitespace);
+            seeds.push(bytes.map(|byte| u8::from_str_radix(byte, 16).expect("hex")).collect());
+        }
+    }
+    assert!(seeds.len() > 80, "{} recordings", seeds.len());
+    let it = bodies::Everything::default();
+    for encode in [codec::encode, go::json::encode, go::msgpack::encode] {
+        let mut bytes = Vec::new();
+        encode(&mut bytes, &it).expect("it has a form");
+        seeds.push(bytes);
+    }
+    let mut native = Preface::OURS.to_bytes().to_vec();
+    wire::write_ping(&mut native, 7);
+    wire::write_fault(&mut native, 7, wire::FaultCode::Method, "no", b"\x01", 1 << 12);
+    seeds.push(native);
+    seeds
+}
+
+fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = seeds[random.below(seeds.len())].clone();
+    // For the targets whose first byte chooses a language.
+    if random.below(2) == 0 {
+        bytes.insert(0, random.below(3) as u8);
+    }
+    for _ in 0..random.below(6) {
+        let at = random.below(bytes.len());
+        match random.below(7) {
+            0 if !bytes.is_empty() => bytes[at] = random.next() as u8,
+            1 if !bytes.is_empty() => bytes[at] ^= 1 << random.below(8),
+            2 => bytes.truncate(at),
+            3 => bytes.insert(at, [0x00, 0x7F, 0x80, 0xFF, 0xF8, 0xDF][random.below(6)]),
+            4 if !bytes.is_empty() => {
+                bytes.remove(at);
+            }
+            5 => {
+                let other = &seeds[random.below(seeds.len())];
+                let (from, to) = (random.below(other.len()), random.below(other.len()));
+                let piece = &other[from.min(to)..from.max(to)];
+                bytes.splice(at..at, piece.iter().copied());
+            }
+            _ => {
+                let piece = bytes[at..].to_vec();
+                bytes.extend(piece);
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn nothing_that_arrives_makes_a_decoder_panic() {
+    let seconds = std::env::var("NETRPC_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+    let seed = match seconds {
+        Some(_) => Instant::now().elapsed().as_nanos() as u64 ^ u64::from(std::process::id()) << 32,
+        None => 42,
+    };
+    let seeds = seeds();
+    for (name, target) in bodies::TARGETS {
+        let mut random = Random(seed | 1);
+        let begun = Instant::now();
+        let mut runs = 0;
+        seeds.iter().for_each(|seed| target(seed));
+        while match seconds {
+            Some(seconds) => begun.elapsed() < Duration::from_secs(seconds),
+            None => runs < RUNS,
+        } {
+            let bytes = mutate(&mut random, &seeds);
+            let run = catch_unwind(AssertUnwindSafe(|| target(&bytes)));
+            assert!(run.is_ok(), "{name}, seed {seed}: \"{}\"", bytes.escape_ascii());
+            runs += 1;
+        }
+        println!("{name}: {runs} runs with seed {seed} in {:?}", begun.elapsed());
+    }
+}
