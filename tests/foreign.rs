@@ -56,6 +56,14 @@ impl Echo {
         *reply = it;
     }
 
+    fn lent(&self, text: &str, reply: &mut String) {
+        text.clone_into(reply);
+    }
+
+    fn lent_bytes(&self, bytes: &[u8], reply: &mut Vec<u8>) {
+        bytes.clone_into(reply);
+    }
+
     fn fail(&self, text: String, _reply: &mut ()) -> Result<(), String> {
         Err(text)
     }
@@ -150,6 +158,13 @@ async fn the_handler_cannot_tell_who_asks() {
         let client = piped(&server(), wire);
         let same: Everything = soon(client.call("Echo.Everything", &it())).await.unwrap();
         assert_eq!(same, it(), "{wire:?}");
+        for text in ["plain", "<a & b>\n\"\\", ""] {
+            let same: String = soon(client.call("Echo.Lent", text)).await.unwrap();
+            assert_eq!(same, text, "{wire:?}");
+        }
+        let lent: Vec<u8> =
+            soon(client.call("Echo.LentBytes", &[1u8, 255, 0].to_vec())).await.unwrap();
+        assert_eq!(lent, [1, 255, 0], "{wire:?}");
         let zero: Everything =
             soon(client.call("Echo.Everything", &Everything::default())).await.unwrap();
         assert_eq!(zero, Everything::default(), "{wire:?}");
@@ -306,6 +321,19 @@ async fn json_that_go_would_drop_the_connection_for_is_answered() {
     assert_eq!(answer["error"], "jsonrpc: request body missing params");
     let answer = ask(r#" {"id":5, "params":[12345678901234567], "method":"Echo.Number"}"#).await;
     assert_eq!(answer["result"], 12_345_678_901_234_567_i64);
+}
+
+#[tokio::test]
+async fn what_is_nested_too_deep_fails_its_call_alone() {
+    let mut io = stream(&server());
+    let deep = ["[".repeat(1000), "]".repeat(1000)].concat();
+    let request = format!(r#"{{"method":"Echo.Everything","params":[{{"Other":{deep}}}],"id":1}}"#);
+    io.write_all(request.as_bytes()).await.unwrap();
+    let answer = line(&mut io).await;
+    let text = answer["error"].as_str().unwrap();
+    assert!(text.contains("nested deeper than 64 levels"), "{text}");
+    io.write_all(br#"{"method":"Echo.Number","params":[5],"id":2}"#).await.unwrap();
+    assert_eq!(line(&mut io).await["result"], 5);
 }
 
 #[tokio::test]

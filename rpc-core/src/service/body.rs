@@ -1,10 +1,14 @@
 //! A call's encoded arguments, and the buffer its reply is encoded into.
 
 use std::error::Error;
+#[cfg(feature = "go")]
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "go")]
+use crate::codec::go::json;
 use crate::{
     codec::Format,
     error::chain,
@@ -14,16 +18,24 @@ use crate::{
 /// A call's arguments as they came off the wire.
 ///
 /// It owns (a share of) the buffer they were read into, so that arguments can borrow from it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Body {
     bytes: Bytes,
     format: Format,
+    /// What arguments borrow that JSON does not have as it is.
+    #[cfg(feature = "go")]
+    loan: OnceLock<Box<json::Loan>>,
 }
 
 impl Body {
     /// Arguments in this format.
     pub fn new(bytes: Bytes, format: Format) -> Self {
-        Body { bytes, format }
+        Body {
+            bytes,
+            format,
+            #[cfg(feature = "go")]
+            loan: OnceLock::new(),
+        }
     }
 
     /// What they are encoded in, and the reply to them.
@@ -36,7 +48,12 @@ impl Body {
     /// # Errors
     /// A fault for the caller if they are not a `T`; the handler has not run then.
     pub fn decode<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Fault> {
-        self.format.decode(&self.bytes).map_err(|error| {
+        let decoded = match &self.format {
+            #[cfg(feature = "go")]
+            Format::Json => json::decode_with(&self.bytes, self.loan.get_or_init(Box::default)),
+            format => format.decode(&self.bytes),
+        };
+        decoded.map_err(|error| {
             // Where serde says what it expected, that is all a caller needs.
             let reason = error.source().unwrap_or(&error);
             let text = format!("the arguments are not what the method takes: {}", chain(reason));

@@ -42,6 +42,11 @@ pub(super) trait Reader<'de>: Sized {
     /// Succeeds if there is nothing after what was read.
     fn end(&mut self) -> Result<(), Fail>;
 
+    /// Lends bytes that were made from what was read; gives them back if it has no place for them.
+    fn lend(&self, bytes: Vec<u8>) -> Result<&'de [u8], Vec<u8>> {
+        Err(bytes)
+    }
+
     /// The bytes that a string means; `None` if it is no way to write bytes.
     fn bytes_of(text: &str) -> Option<Vec<u8>>;
     /// The number or truth value that a key means; `None` if keys are what they are.
@@ -228,7 +233,12 @@ impl<'r, R> Decoder<'r, R> {
                         None => visitor.visit_str(&text),
                     }
                 }
-                (Asked::Bytes, text) => visit_bytes(bytes_of::<R>(&text, &visitor)?, visitor),
+                (Asked::Bytes, text) => {
+                    match self.reader.lend(bytes_of::<R>(&text, &visitor)?) {
+                        Ok(lent) => visitor.visit_borrowed_bytes(lent),
+                        Err(bytes) => visit_bytes(bytes, visitor),
+                    }
+                }
                 (Asked::Seq, text) => visit_as_seq(&bytes_of::<R>(&text, &visitor)?, visitor),
                 (_, Cow::Borrowed(text)) => visitor.visit_borrowed_str(text),
                 (_, Cow::Owned(text)) => visitor.visit_string(text),

@@ -71,4 +71,4 @@ pub mod msgpack;
 mod names;
 mod scan;
 
-pub use scan::{Fed, ScanError};
+pub use scan::{Fed, MAX_SCAN_DEPTH, ScanError};

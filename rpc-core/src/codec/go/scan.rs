@@ -2,7 +2,11 @@
 
 use thiserror::Error;
 
-use super::super::MAX_DEPTH;
+
+/// How deep a value may be nested for its end to be found. One that is nested deeper than
+/// [`MAX_DEPTH`](super::super::MAX_DEPTH) cannot be decoded, which is an error of one call; one that is
+/// deeper than this ends its connection.
+pub const MAX_SCAN_DEPTH: usize = 10_000;
 
 /// What a scanner made of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +28,6 @@ pub enum ScanError {
         at: u64,
     },
     /// It is nested too deep.
-    #[error("nested deeper than {MAX_DEPTH} levels")]
+    #[error("nested deeper than {MAX_SCAN_DEPTH} levels")]
     TooDeep,
 }

@@ -3,6 +3,7 @@
 //! [`encode`] and [`decode`] are for values, [`Scanner`] finds where one ends in a stream. What
 //! crosses how is said [one module up](super).
 
+mod loan;
 mod reader;
 mod scanner;
 mod text;
@@ -15,6 +16,7 @@ use super::{
     decoder, encoder,
 };
 
+pub use loan::Loan;
 pub use scanner::Scanner;
 
 /// Appends `value` to `out` in JSON, on one line.
@@ -39,7 +41,8 @@ pub fn encode<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(),
 
 /// Reads the value that `bytes` are, all of them but white space around it.
 ///
-/// A `&str` is borrowed if there are no escapes in it; a `&[u8]` cannot be.
+/// A `&str` is borrowed if there are no escapes in it, and a `&[u8]` cannot be;
+/// [`decode_with`] can lend both.
 ///
 /// ```
 /// use netrpc_core::codec::go::json;
@@ -56,5 +59,29 @@ pub fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, DecodeErr
     if bytes.iter().all(|byte| reader::is_space(*byte)) {
         return Err(DecodeError::Empty);
     }
-    decoder::decode(|| reader::Json::new(bytes))
+    decoder::decode(|| reader::Json::new(bytes, None))
+}
+
+/// The same, where what a `T` borrows and JSON does not have as it is (text with escapes, bytes) is
+/// borrowed from `loan`.
+///
+/// ```
+/// use netrpc_core::codec::go::json;
+///
+/// let loan = json::Loan::default();
+/// let (text, bytes): (&str, &[u8]) = json::decode_with(br#"["a \u003c b", "AQI="]"#, &loan)?;
+/// assert_eq!((text, bytes), ("a < b", &[1, 2][..]));
+/// # Ok::<(), netrpc_core::codec::DecodeError>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_with<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    loan: &'de Loan,
+) -> Result<T, DecodeError> {
+    decode(bytes).or_else(|error| {
+        decoder::decode(|| reader::Json::new(bytes, Some(loan))).map_err(|_| error)
+    })
 }

@@ -14,7 +14,7 @@ use super::super::{
     decoder::{Integer, Open, Reader, Token},
     fail::Fail,
 };
-use super::text;
+use super::{loan::Loan, text};
 
 /// The base64 that Go reads: padded, and whatever the bits that are left over.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -27,6 +27,8 @@ pub(super) struct Json<'de> {
     bytes: &'de [u8],
     /// How many of the bytes have been read.
     at: usize,
+    /// Where what is not there as it is can be borrowed.
+    loan: Option<&'de Loan>,
 }
 
 #[inline]
@@ -35,8 +37,8 @@ pub(super) fn is_space(byte: u8) -> bool {
 }
 
 impl<'de> Json<'de> {
-    pub(super) fn new(bytes: &'de [u8]) -> Self {
-        Json { bytes, at: 0 }
+    pub(super) fn new(bytes: &'de [u8], loan: Option<&'de Loan>) -> Self {
+        Json { bytes, at: 0, loan }
     }
 
     #[inline]
@@ -99,7 +101,11 @@ impl<'de> Json<'de> {
         self.at = end + 1;
         if has_escapes {
             let text = serde_json::from_slice(&self.bytes[quote..=end]);
-            return text.map(Cow::Owned).map_err(|error| {
+            let text = text.map(|text| match self.loan {
+                Some(loan) => Cow::Borrowed(loan.text(text)),
+                None => Cow::Owned(text),
+            });
+            return text.map_err(|error| {
                 Fail::new(format_args!("malformed JSON: {error} of the string at byte {quote}"))
             });
         }
@@ -264,6 +270,13 @@ impl<'de> Reader<'de> for Json<'de> {
         }
     }
 
+    fn lend(&self, bytes: Vec<u8>) -> Result<&'de [u8], Vec<u8>> {
+        match self.loan {
+            Some(loan) => Ok(loan.bytes(bytes)),
+            None => Err(bytes),
+        }
+    }
+
     fn bytes_of(text: &str) -> Option<Vec<u8>> {
         // Go's decoder does not see the ends of lines.
         let in_lines = |_| BASE64.decode(text.replace(['\r', '\n'], ""));
@@ -271,7 +284,7 @@ impl<'de> Reader<'de> for Json<'de> {
     }
 
     fn key(text: &str) -> Option<Token<'static>> {
-        let mut reader = Json::new(text.as_bytes());
+        let mut reader = Json::new(text.as_bytes(), None);
         let token = match reader.peek()? {
             b'-' | b'0'..=b'9' => reader.number().ok()?,
             b't' => reader.literal("true").map(|()| Token::Bool(true)).ok()?,

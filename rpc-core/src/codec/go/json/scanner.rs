@@ -1,19 +1,12 @@
 //! Where a JSON value ends.
 
-use super::super::{
-    super::MAX_DEPTH,
-    scan::{Fed, ScanError},
-};
+use super::super::scan::{Fed, MAX_SCAN_DEPTH, ScanError};
 use super::text;
-
-/// Levels that the envelope of JSON-RPC puts around a body: `{"params":[…]}`.
-const ENVELOPE: usize = 2;
 
 /// Finds the end of a JSON value in bytes that arrive little by little, looking at each once.
 ///
 /// Feed it consecutive chunks; whether they are kept until the value is complete or dropped because
 /// there are too many of them is the driver's business. White space before the value belongs to it.
-/// It may be nested 64 levels deep and two more, for an envelope.
 ///
 /// What it accepts is JSON but for the inside of its strings and numbers, which reading the value
 /// will check: brackets, commas and colons are where they have to be.
@@ -34,9 +27,14 @@ pub struct Scanner {
     state: State,
     /// Bytes that belong to the value so far.
     taken: u64,
-    /// The collections that are open, the innermost in the lowest bit: 1 is an object.
-    open: u128,
-    depth: usize,
+    /// The collections that are open, the innermost last.
+    open: Vec<Collection>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Collection {
+    Array,
+    Object,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +77,7 @@ impl Default for Scanner {
 impl Scanner {
     /// Before a value.
     pub fn new() -> Self {
-        Scanner { state: State::Value, taken: 0, open: 0, depth: 0 }
+        Scanner { state: State::Value, taken: 0, open: Vec::new() }
     }
 
     /// Looks at the bytes that follow those of the last time.
@@ -152,7 +150,7 @@ impl Scanner {
 
     /// Whether the value is complete if nothing follows: it is, or it is a number.
     pub fn is_whole(&self) -> bool {
-        self.is_done() || (self.depth == 0 && self.state == State::Number)
+        self.is_done() || (self.open.is_empty() && self.state == State::Number)
     }
 
     #[cold]
@@ -206,26 +204,25 @@ impl Scanner {
     }
 
     fn in_object(&self) -> bool {
-        self.open & 1 == 1
+        self.open.last() == Some(&Collection::Object)
     }
 
     fn enter(&mut self, first: State) -> Result<(), ScanError> {
-        if self.depth == MAX_DEPTH + ENVELOPE {
+        if self.open.len() == MAX_SCAN_DEPTH {
             return Err(self.fail(ScanError::TooDeep));
         }
-        self.depth += 1;
-        self.open = self.open << 1 | u128::from(first == State::FirstKey);
+        let is_object = first == State::FirstKey;
+        self.open.push(if is_object { Collection::Object } else { Collection::Array });
         self.state = first;
         Ok(())
     }
 
     fn leave(&mut self) {
-        self.depth -= 1;
-        self.open >>= 1;
+        self.open.pop();
         self.end_value();
     }
 
     fn end_value(&mut self) {
-        self.state = if self.depth == 0 { State::Done } else { State::Behind };
+        self.state = if self.open.is_empty() { State::Done } else { State::Behind };
     }
 }

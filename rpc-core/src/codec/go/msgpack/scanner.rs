@@ -1,9 +1,6 @@
 //! Where a MessagePack value ends.
 
-use super::super::{
-    super::MAX_DEPTH,
-    scan::{Fed, ScanError},
-};
+use super::super::scan::{Fed, MAX_SCAN_DEPTH, ScanError};
 
 /// Finds the end of a MessagePack value in bytes that arrive little by little, looking at each once
 /// and at those in strings and bytes not at all.
@@ -142,7 +139,7 @@ impl Scanner {
         };
         self.header_len = 0;
         self.skip = skip;
-        if values.is_some() && self.open.len() == MAX_DEPTH {
+        if values.is_some() && self.open.len() == MAX_SCAN_DEPTH {
             return Err(Some(ScanError::TooDeep));
         }
         match values {
