@@ -210,7 +210,6 @@ impl Decoder {
     /// If this is no gob stream, or one that defines more types than it may; then it is so for
     /// ever, because what follows cannot be understood. That a value is wrong is found when it is
     /// decoded, and does not concern the stream.
-    #[expect(clippy::should_implement_trait, reason = "it takes the buffer")]
     pub fn next(&mut self, buf: &mut BytesMut) -> Result<Option<Message>, StreamError> {
         loop {
             match self.frame(buf)? {

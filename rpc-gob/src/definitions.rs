@@ -4,7 +4,10 @@
 //! that know more of their fields. A definition that was sent stays as it is: what is wider has
 //! another id, and so has everything that contains it.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use crate::{
     error::EncodeError,
@@ -261,9 +264,7 @@ impl Definitions {
                 Type::Map(self.import(key, places), self.import(value, places))
             }
             schema::Type::Struct(local) => Type::Struct(places[*local].unwrap_or_default()),
-            schema::Type::Marshaled(marshaler, name) => {
-                Type::Marshaled(*marshaler, (*name).into())
-            }
+            schema::Type::Marshaled(marshaler, name) => Type::Marshaled(*marshaler, (*name).into()),
         };
         if let Some(known) = self.index.get(&of) {
             return *known;
@@ -397,6 +398,12 @@ impl Definitions {
     }
 }
 
+/// What a field is called in Go, which wants a name for it.
+fn exported(field: &str) -> Cow<'_, str> {
+    let name = go_name(field);
+    if name.is_empty() { PLACEHOLDER.into() } else { name }
+}
+
 impl Struct {
     /// Where the field of that number is, or would be.
     fn find(&self, index: u32) -> Result<usize, usize> {
@@ -415,7 +422,7 @@ impl Struct {
         for index in 0..=last.index {
             let field = fields.next_if(|field| field.index == index);
             let (name, id) = match field.and_then(|field| Some((field, field.of?))) {
-                Some((field, of)) => (go_name(&field.name), id(of)),
+                Some((field, of)) => (exported(&field.name), id(of)),
                 None => (PLACEHOLDER.into(), wire::BOOL),
             };
             out.push(1);

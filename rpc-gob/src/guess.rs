@@ -29,12 +29,11 @@ pub(crate) fn complete(
 ) -> Result<Shape, Unencodable> {
     let guess = Names::new(name).parse(shapes)?;
     // Of a newtype there is the name only, but what is in it has been seen.
-    if guess != Shape::GUESSED {
-        if let Some(shape) = shapes.join(vague, guess)? {
-            if !shape.is_vague() {
-                return Ok(shape);
-            }
-        }
+    if guess != Shape::GUESSED
+        && let Some(shape) = shapes.join(vague, guess)?
+        && !shape.is_vague()
+    {
+        return Ok(shape);
     }
     match vague {
         Shape::EMPTY_SEQ => shapes.slice(Shape::GUESSED),
@@ -321,7 +320,10 @@ mod tests {
         assert_eq!(described(type_name::<[[u8; 4]; 2]>()), "0902090403");
         assert_eq!(described(type_name::<&mut (u16, usize)>()), "090203");
         assert_eq!(described(type_name::<(i8,)>()), "090102");
-        assert_eq!(described(type_name::<(i8, char)>()), "0b00000202463002024631".to_owned() + "06");
+        assert_eq!(
+            described(type_name::<(i8, char)>()),
+            "0b00000202463002024631".to_owned() + "06"
+        );
         assert_eq!(described(type_name::<Vec<Own>>()), "080b000000");
         assert_eq!(described(type_name::<Vec<Generic<'static, Vec<u8>>>>()), "080b000000");
         assert_eq!(described(type_name::<Vec<()>>()), "080b000000");
@@ -339,7 +341,9 @@ mod tests {
 
     #[test]
     fn names_that_are_not_names_are_taken_for_structs_without_a_panic() {
-        for name in ["", "<", "Vec<", "Vec<<", "[", "[u8; ", "(", "(((", "Vec<u8", "&", "a::<b>", ">"] {
+        for name in
+            ["", "<", "Vec<", "Vec<<", "[", "[u8; ", "(", "(((", "Vec<u8", "&", "a::<b>", ">"]
+        {
             described(name);
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use crate::{
     error::{DecodeError, StreamError},
     names,
-    shape::Marshaler,
+    shape::{Marshaler, same},
     wire::{self, FIRST_DEFINED, Reader},
 };
 
@@ -63,12 +63,11 @@ impl Types {
     #[inline]
     fn find(&self, id: i32) -> Result<usize, usize> {
         // Ids are often consecutive.
-        if let Some((first, _)) = self.defined.first() {
-            if let Ok(at) = usize::try_from(i64::from(id) - i64::from(*first)) {
-                if self.defined.get(at).is_some_and(|(known, _)| *known == id) {
-                    return Ok(at);
-                }
-            }
+        if let Some((first, _)) = self.defined.first()
+            && let Ok(at) = usize::try_from(i64::from(id) - i64::from(*first))
+            && self.defined.get(at).is_some_and(|(known, _)| *known == id)
+        {
+            return Ok(at);
         }
         self.defined.binary_search_by_key(&id, |(id, _)| *id)
     }
@@ -267,31 +266,44 @@ impl Struct {
         Ok(Struct { name: name.into(), fields, plan: OnceLock::new() })
     }
 
-    /// Remembers what [`Plan::missing`] is, if the plan is for these targets.
-    pub(crate) fn learn(
-        &self,
-        targets: &'static [&'static str],
-        is_missing: impl Fn(&str) -> bool,
-    ) {
-        let Some(plan) = self.plan.get().filter(|plan| std::ptr::eq(plan.targets, targets)) else {
-            return;
-        };
-        let missing = targets.iter().zip(0..).filter(|(name, at)| {
-            !plan.of.contains(at) && is_missing(name)
-        });
+    /// Remembers what [`Plan::missing`] is, if that is the plan of this target.
+    pub(crate) fn learn(&self, target: Target, is_missing: impl Fn(&str) -> bool) {
+        let Some(plan) = self.plan.get().filter(|plan| plan.target == target) else { return };
+        let missing = target
+            .fields
+            .iter()
+            .zip(0..)
+            .filter(|(name, at)| !plan.of.contains(at) && is_missing(name));
         // Another thread may have found the same.
         let _ = plan.missing.set(missing.map(|(name, _)| *name).collect());
     }
 
-    /// Which of `targets` each field is, or [`NO_TARGET`].
+    /// Which of the target's fields each field is.
     #[inline]
-    pub(crate) fn plan(&self, targets: &'static [&'static str]) -> PlanRef<'_> {
-        let plan = self.plan.get_or_init(|| Plan::new(&self.fields, targets));
-        if std::ptr::eq(plan.targets, targets) {
+    pub(crate) fn plan(&self, target: Target) -> PlanRef<'_> {
+        let plan = self.plan.get_or_init(|| Plan::new(&self.fields, target));
+        if plan.target == target {
             PlanRef::Known(plan)
         } else {
-            PlanRef::Made(Plan::new(&self.fields, targets))
+            PlanRef::Made(Plan::new(&self.fields, target))
         }
+    }
+}
+
+/// A Rust struct that is being decoded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub(crate) fields: &'static [&'static str],
+    /// The Rust type of its visitor: structs of the same fields may have other defaults.
+    pub(crate) visitor: &'static str,
+}
+
+/// Most often the very same, but neither fields nor names are promised to be in memory only once.
+impl PartialEq for Target {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        (std::ptr::eq(self.fields, other.fields) || self.fields == other.fields)
+            && same(self.visitor, other.visitor)
     }
 }
 
@@ -345,15 +357,14 @@ pub(crate) const NO_TARGET: u32 = u32::MAX;
 /// Which fields of a type on the wire are which of a Rust struct.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// The Rust struct's fields, which `of` points into.
-    targets: &'static [&'static str],
-    /// For each field on the wire, its index in `targets` or [`NO_TARGET`]; no target twice.
+    target: Target,
+    /// For each field on the wire, its index in the target's or [`NO_TARGET`]; none twice.
     pub(crate) of: Box<[u32]>,
-    /// Whether each of the targets is a field on the wire.
+    /// Whether each of the target's fields is on the wire.
     pub(crate) is_complete: bool,
     /// There are fields on either side, and not one of them in common.
     pub(crate) is_foreign: bool,
-    /// Targets that no field on the wire is and that have no default, as was found out by trying.
+    /// The target's fields that are not on the wire and have no default, as was found out by trying.
     pub(crate) missing: OnceLock<Box<[&'static str]>>,
 }
 
@@ -374,7 +385,8 @@ impl PlanRef<'_> {
 
 impl Plan {
     #[cold]
-    fn new(fields: &[Field], targets: &'static [&'static str]) -> Self {
+    fn new(fields: &[Field], target: Target) -> Self {
+        let targets = target.fields;
         let mut of = vec![NO_TARGET; fields.len()];
         let mut taken = vec![false; targets.len()];
         // What is exact goes first, so that it is not taken by what is only alike.
@@ -398,6 +410,6 @@ impl Plan {
             && !targets.is_empty()
             && !taken.contains(&true)
             && !fields.iter().any(Field::is_placeholder);
-        Plan { targets, of: of.into(), is_complete, is_foreign, missing: OnceLock::new() }
+        Plan { target, of: of.into(), is_complete, is_foreign, missing: OnceLock::new() }
     }
 }

@@ -26,10 +26,21 @@ pub(crate) struct Walk {
 #[derive(Debug)]
 enum Open {
     /// A struct of that type, after the field of that number.
-    Struct { id: i32, number: u64 },
-    Elements { of: i32, left: u64 },
+    Struct {
+        id: i32,
+        number: u64,
+    },
+    Elements {
+        of: i32,
+        left: u64,
+    },
     /// Pairs, and whether the next is a value.
-    Entries { key: i32, value: i32, left: u64, half: bool },
+    Entries {
+        key: i32,
+        value: i32,
+        left: u64,
+        half: bool,
+    },
     /// An interface, of which the name has been read.
     Interface,
     /// The same after a definition.

@@ -195,15 +195,17 @@ impl World {
         let below = depth.saturating_sub(1);
         match of {
             Type::Bool => Value::Bool(rng.one_in(2)),
-            Type::Int(bits) => Value::Int(match rng.below(6) {
-                0 => 0,
-                1 => i64::MAX >> (64 - bits),
-                2 => i64::MIN >> (64 - bits),
-                3 => -1,
-                4 => rng.below(200) as i64 - 100,
-                _ => rng.next() as i64 >> (64 - bits),
-            }
-            .clamp(i64::MIN >> (64 - bits), i64::MAX >> (64 - bits))),
+            Type::Int(bits) => Value::Int(
+                match rng.below(6) {
+                    0 => 0,
+                    1 => i64::MAX >> (64 - bits),
+                    2 => i64::MIN >> (64 - bits),
+                    3 => -1,
+                    4 => rng.below(200) as i64 - 100,
+                    _ => rng.next() as i64 >> (64 - bits),
+                }
+                .clamp(i64::MIN >> (64 - bits), i64::MAX >> (64 - bits)),
+            ),
             Type::Uint(bits) => Value::Uint(match rng.below(5) {
                 0 => 0,
                 1 => u64::MAX >> (64 - bits),
@@ -229,9 +231,9 @@ impl World {
             Type::Slice(element) => Value::Sequence(
                 (0..count(rng)).map(|_| self.value(rng, element, false, below)).collect(),
             ),
-            Type::Array(len, element) => Value::Sequence(
-                (0..*len).map(|_| self.value(rng, element, false, below)).collect(),
-            ),
+            Type::Array(len, element) => {
+                Value::Sequence((0..*len).map(|_| self.value(rng, element, false, below)).collect())
+            }
             Type::Map(key, value) => {
                 let mut entries = BTreeMap::new();
                 for _ in 0..count(rng) {

@@ -111,9 +111,13 @@ enum Anything {
     Int(i64),
     Text(String),
     #[serde(rename_all = "PascalCase")]
-    Circle { radius: f64 },
+    Circle {
+        radius: f64,
+    },
     #[serde(rename_all = "PascalCase")]
-    Square { side: f64 },
+    Square {
+        side: f64,
+    },
     Ints(Vec<i64>),
 }
 

@@ -247,7 +247,10 @@ fn every_recording_is_tested() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
     for file in std::fs::read_dir(dir).expect("a directory") {
         let file = file.expect("a file").file_name().into_string().expect("a name");
-        if let Some((name, _)) = file.split_once('.').filter(|(_, kind)| kind.ends_with("c.hex") || kind.ends_with("s.hex")) {
+        if let Some((name, _)) = file
+            .split_once('.')
+            .filter(|(_, kind)| kind.ends_with("c.hex") || kind.ends_with("s.hex"))
+        {
             assert!(source.contains(&format!("\"{name}")), "{name}");
         }
     }
