@@ -92,8 +92,8 @@ fn dispatch(c: &mut Criterion) {
     let cx = Context::new(id, peer, None, Metadata::new(), cancellation, now);
     let mut args = Vec::new();
     codec::encode(&mut args, &Args { a: 7, b: 8 }).expect("it can be encoded");
-    let body = Body::new(args.into(), Format::MessagePack);
-    let mut reply = ReplyBuf::new(Vec::new(), Format::MessagePack);
+    let body = Body::new(args.into(), codec::Format::MessagePack);
+    let mut reply = ReplyBuf::new(Vec::new(), codec::Format::MessagePack);
     c.bench_function("service: call a synchronous handler", |b| {
         b.iter(|| {
             reply.bytes_mut().clear();

@@ -386,7 +386,7 @@ async fn our_client_asks_as_go_clients_do_and_understands_their_servers() {
 
     let (asked, expected) =
         soon(play_to_client(Wire::Gob, "http-connect-multiply", async |client| {
-            calls(client, "multiply").await
+            calls(client, "multiply").await;
         }))
         .await;
     let head = b"CONNECT /_goRPC_ HTTP/1.0\n\n";

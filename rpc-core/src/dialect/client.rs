@@ -25,7 +25,7 @@ pub struct ClientDialect {
 
 #[derive(Debug)]
 enum Speaker {
-    Gob(gob::Client),
+    Gob(Box<gob::Client>),
     Json(json::Client),
     Msgpack(msgpack::Client),
 }
@@ -48,7 +48,7 @@ impl ClientDialect {
     /// crate was built without the language.
     pub fn new(language: Language, max_frame: u32) -> Option<Self> {
         let speaker = match language {
-            Language::Gob => Speaker::Gob(gob::Client::new(max_frame)),
+            Language::Gob => Speaker::Gob(Box::new(gob::Client::new(max_frame))),
             Language::JsonRpc => Speaker::Json(json::Client::new(max_frame)),
             Language::MsgpackRpc => Speaker::Msgpack(msgpack::Client::new(max_frame)),
         };

@@ -1,6 +1,6 @@
 //! The protocols of Go's `net/rpc`, translated to calls and answers of our own and back.
 //!
-//! The engines on both sides know one protocol: the frames of [`wire`]. On a connection with a Go
+//! The engines on both sides know one protocol: the frames of [`wire`](crate::wire). On a connection with a Go
 //! program a dialect stands between them and the stream. What arrives in the foreign language
 //! becomes requests ([`ServerDialect::next`]) or answers ([`ClientDialect::next`]); frames on their
 //! way out become messages of that language (`translate`). Sessions, limits, the pending table and the

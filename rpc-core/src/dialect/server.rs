@@ -28,7 +28,7 @@ pub struct ServerDialect {
 
 #[derive(Debug)]
 enum Speaker {
-    Gob(gob::Server),
+    Gob(Box<gob::Server>),
     Json(json::Server),
     Msgpack(msgpack::Server),
 }
@@ -77,7 +77,7 @@ impl ServerDialect {
     /// crate was built without the language.
     pub fn new(language: Language, max_frame: u32) -> Option<Self> {
         let speaker = match language {
-            Language::Gob => Speaker::Gob(gob::Server::new(max_frame)),
+            Language::Gob => Speaker::Gob(Box::new(gob::Server::new(max_frame))),
             Language::JsonRpc => Speaker::Json(json::Server::new(max_frame)),
             Language::MsgpackRpc => Speaker::Msgpack(msgpack::Server::new(max_frame)),
         };

@@ -60,6 +60,18 @@ impl Header {
     }
 }
 
+/// The frames in `bytes`, which holds whole ones of our own making: each with its head's length and
+/// its payload.
+#[cfg(feature = "go")]
+pub(crate) fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (Header, usize, &[u8])> {
+    std::iter::from_fn(move || {
+        let header = Header::from_bytes(bytes.first_chunk()?);
+        let (payload, rest) = bytes[HEADER_LEN..].split_at_checked(header.length as usize)?;
+        bytes = rest;
+        Some((header, usize::from(header.head_len), payload))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,16 +90,4 @@ mod tests {
         assert!(bytes.into_iter().eq(1..=20));
         assert_eq!(Header::from_bytes(&bytes), header);
     }
-}
-
-/// The frames in `bytes`, which holds whole ones of our own making: each with its head's length and
-/// its payload.
-#[cfg(feature = "go")]
-pub(crate) fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (Header, usize, &[u8])> {
-    std::iter::from_fn(move || {
-        let header = Header::from_bytes(bytes.first_chunk()?);
-        let (payload, rest) = bytes[HEADER_LEN..].split_at_checked(header.length as usize)?;
-        bytes = rest;
-        Some((header, usize::from(header.head_len), payload))
-    })
 }

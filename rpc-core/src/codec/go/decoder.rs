@@ -233,12 +233,10 @@ impl<'r, R> Decoder<'r, R> {
                         None => visitor.visit_str(&text),
                     }
                 }
-                (Asked::Bytes, text) => {
-                    match self.reader.lend(bytes_of::<R>(&text, &visitor)?) {
-                        Ok(lent) => visitor.visit_borrowed_bytes(lent),
-                        Err(bytes) => visit_bytes(bytes, visitor),
-                    }
-                }
+                (Asked::Bytes, text) => match self.reader.lend(bytes_of::<R>(&text, &visitor)?) {
+                    Ok(lent) => visitor.visit_borrowed_bytes(lent),
+                    Err(bytes) => visit_bytes(bytes, visitor),
+                },
                 (Asked::Seq, text) => visit_as_seq(&bytes_of::<R>(&text, &visitor)?, visitor),
                 (_, Cow::Borrowed(text)) => visitor.visit_borrowed_str(text),
                 (_, Cow::Owned(text)) => visitor.visit_string(text),

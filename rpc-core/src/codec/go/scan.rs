@@ -2,7 +2,6 @@
 
 use thiserror::Error;
 
-
 /// How deep a value may be nested for its end to be found. One that is nested deeper than
 /// [`MAX_DEPTH`](super::super::MAX_DEPTH) cannot be decoded, which is an error of one call; one that is
 /// deeper than this ends its connection.
