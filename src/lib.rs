@@ -59,6 +59,8 @@
 //! | call it | [`Client`], [`Call`], [`CallOptions`] (timeout, metadata) |
 //! | know what went wrong | [`Error`], [`Error::may_have_run`] |
 //! | call it from a thread without a runtime | [`blocking`] |
+//! | serve Go programs, or call one | nothing more to serve them; [`ClientBuilder`]'s `wire` and `dial_http` to call |
+//! | see what is going on | `Server::debug_page`, with the feature `debug-page` |
 //!
 //! # What happens to a call
 //!
@@ -74,8 +76,8 @@
 //! [`may_have_run`](Error::may_have_run) is `false`, the method has not run and will not. A call is never
 //! sent twice.
 //!
-//! Not promised, yet: reconnecting, TLS, and calls that survive a crash of either
-//! side.
+//! Not promised, yet: reconnecting, TLS, and calls that survive a crash of either side. Go's protocols carry
+//! calls and answers only: no deadlines, cancellation or metadata.
 //!
 //! # Features
 //!
