@@ -51,7 +51,9 @@ pub fn sniff(bytes: &[u8]) -> Sniffed {
         [b'S', b'S', ..] => Sniffed::Unknown,
         [b'A'..=b'Z', b'A'..=b'Z', ..] => Sniffed::Http,
         _ => match bytes.iter().position(|byte| !b" \t\r\n".contains(byte)) {
-            Some(at) if bytes[at] == b'{' => Sniffed::Foreign(Language::JsonRpc),
+            Some(at) if at <= MAX_SPACE && bytes[at] == b'{' => {
+                Sniffed::Foreign(Language::JsonRpc)
+            }
             None if bytes.len() <= MAX_SPACE => Sniffed::Undecided,
             _ => Sniffed::Unknown,
         },
@@ -84,5 +86,7 @@ mod tests {
     fn white_space_does_not_go_on_for_ever() {
         assert_eq!(sniff(&[b' '; MAX_SPACE]), Sniffed::Undecided);
         assert_eq!(sniff(&[b' '; MAX_SPACE + 1]), Sniffed::Unknown);
+        let late = [&[b' '; MAX_SPACE + 1][..], b"{"].concat();
+        assert_eq!(sniff(&late), Sniffed::Unknown, "however it arrives");
     }
 }
