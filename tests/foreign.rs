@@ -321,6 +321,27 @@ async fn json_that_go_would_drop_the_connection_for_is_answered() {
 }
 
 #[tokio::test]
+async fn calls_before_something_unintelligible_are_answered_yet() {
+    for half_close in [false, true] {
+        let gate = Arc::new(Semaphore::new(0));
+        let server = Server::new();
+        server.register(Echo { gate: Some(gate.clone()), ..Echo::default() }).unwrap();
+        let mut io = stream(&server);
+        io.write_all(br#"{"method":"Echo.Wait","params":[7],"id":1} what?"#).await.unwrap();
+        if half_close {
+            io.shutdown().await.unwrap();
+        }
+        let complaint = line(&mut io).await;
+        assert!(complaint["id"].is_null() && complaint["error"].is_string(), "{complaint}");
+        gate.add_permits(1);
+        assert_eq!(line(&mut io).await["result"], 7);
+        let mut rest = Vec::new();
+        soon(io.read_to_end(&mut rest)).await.unwrap();
+        assert!(rest.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn what_is_nested_too_deep_fails_its_call_alone() {
     let mut io = stream(&server());
     let deep = ["[".repeat(1000), "]".repeat(1000)].concat();

@@ -28,6 +28,7 @@ use serde::Serialize;
 
 use crate::{
     error::EncodeError,
+    guess::may_be_struct,
     ser::{Sink, ValueEncoder},
     shape::{Shape, Shapes},
 };
@@ -103,8 +104,13 @@ fn encode_with<T: Serialize + ?Sized>(
     let mut sink = Sink { out, shapes };
     let wrote = value.serialize(ValueEncoder::new::<T>(&mut sink)).map_err(|error| *error.0)?;
     let root = match wrote.shape {
-        // There is no nil; this is what Go sends where there is nothing to send.
+        // There is no nil. What Go sends where there is nothing to send is an empty struct, which it
+        // reads as any other, but as nothing else.
         Shape::NONE => {
+            let name = std::any::type_name::<T>();
+            if !may_be_struct(sink.shapes, name).map_err(|error| *error.0)? {
+                return Err(EncodeError::Nil);
+            }
             sink.out.push(0);
             Shape::GUESSED
         }

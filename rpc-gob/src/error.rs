@@ -35,7 +35,7 @@ pub enum EncodeError {
     /// It has a `None` where gob has no way to leave a value out.
     #[error(
         "gob has no nil: `None` can be left out of a struct, but not out of a sequence, a map or \
-         a variant (hint: wrap the element in a struct with one field)"
+         a variant, nor be a value of its own (hint: wrap it in a struct with one field)"
     )]
     Nil,
     /// The elements of a sequence, array or map are not of one type.

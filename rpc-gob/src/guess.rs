@@ -43,6 +43,12 @@ pub(crate) fn complete(
     }
 }
 
+/// Whether the Rust type `name` may be a struct, if there is a value of it.
+#[cold]
+pub(crate) fn may_be_struct(shapes: &mut Shapes, name: &'static str) -> Result<bool, Unencodable> {
+    Ok(Names::new(name).parse(shapes)? == Shape::GUESSED)
+}
+
 /// What a field of the Rust type `name` would be if it were not `vague`: only if that is certain,
 /// because there is no harm in not knowing it. What is certain is made of the standard containers
 /// and primitives, and of nothing that may have a `Serialize` of its own.

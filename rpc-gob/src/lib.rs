@@ -52,7 +52,7 @@
 //! | `None` in a struct | nil, the field is left out |
 //! | arrays, and tuples whose elements are of one type in gob | `[n]T` |
 //! | other tuples | `struct { F0 T; F1 U; … }` |
-//! | `()`, unit structs, `None` at the top | `struct{}`, which Go reads as any struct, all zero |
+//! | `()`, unit structs, `None` of a struct at the top | `struct{}`, which Go reads as any struct, all zero |
 //! | variants without data | `string`, the variant's name |
 //! | variants with data | `struct { Circle *Circle; Square *Square; … }`, one of them set |
 //!
@@ -90,7 +90,8 @@
 //!
 //! # What cannot be sent
 //!
-//! - `None` in a sequence, a map, an array or a variant: there is no nil in gob.
+//! - `None` in a sequence, a map, an array or a variant, and alone, unless it is of a struct: there is no
+//!   nil in gob.
 //! - Elements of several types, so JSON values, `flatten`, and variants with and without data side
 //!   by side: gob has one type for all elements. There are no interfaces in what we send.
 //! - Integers of more than 64 bits; values nested deeper than [`MAX_DEPTH`].

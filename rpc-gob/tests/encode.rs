@@ -417,9 +417,11 @@ fn what_gob_has_no_room_for() {
 }
 
 #[test]
-fn top_level_none_is_an_empty_struct() {
-    assert_eq!(to_vec(&None::<i64>).unwrap(), to_vec(&()).unwrap());
-    assert_eq!(from_slice::<Option<i64>>(&to_vec(&None::<i64>).unwrap()).unwrap(), None);
+fn top_level_none_is_an_empty_struct_where_one_could_be_expected() {
+    assert_eq!(to_vec(&None::<Item>).unwrap(), to_vec(&()).unwrap());
+    assert!(matches!(to_vec(&None::<i64>), Err(EncodeError::Nil)));
+    assert!(matches!(to_vec(&None::<String>), Err(EncodeError::Nil)));
+    assert!(matches!(to_vec(&None::<Vec<Item>>), Err(EncodeError::Nil)));
     round(None::<Item>);
     round(Some(Item { n: 0 }));
     round(Some(0));

@@ -69,7 +69,8 @@ impl<IO: Stream> Connection<IO> {
         watched: &mut Watched<'a>,
     ) -> Result<Served, Disconnected> {
         let Shared { limits, http_path, .. } = &*self.server;
-        if driver.is_closing() || !driver.shake_hands(limits, http_path)? {
+        let closing = driver.is_closing();
+        if !closing && !driver.shake_hands(limits, http_path)? {
             return Ok(Served::All);
         }
         let full = limits.output_bytes;
@@ -84,6 +85,9 @@ impl<IO: Stream> Connection<IO> {
                     return Ok(Served::HandedOver);
                 }
                 continue;
+            }
+            if closing {
+                return Ok(Served::All);
             }
             if !driver.session.wants_more() {
                 return Ok(Served::CallsFull);

@@ -303,9 +303,17 @@ impl<IO: Stream> Driver<IO> {
         };
         self.output.write(|out| out.extend_from_slice(answer));
         self.handshake = None;
-        self.session.forget_waiting();
+        if !matches!(cause, Disconnected::Foreign(_)) {
+            self.session.forget_waiting();
+        }
         self.input = Input::new();
         self.closing = Some(cause);
+    }
+
+    /// Whether calls that came before the end are answered yet: those of a Go program that has said
+    /// something unintelligible are, as Go's server does it.
+    fn owes_answers(&self) -> bool {
+        matches!(self.closing, Some(Disconnected::Foreign(_))) && !self.session.is_idle()
     }
 
     /// Tells a foreigner that it cannot be understood, if there is a way.
@@ -352,7 +360,7 @@ impl<IO: Stream> Driver<IO> {
 
     /// Ready when there is nothing left to do and the peer knows.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
-        let done = self.closing.is_some()
+        let done = self.closing.is_some() && !self.owes_answers()
             || (self.session.is_draining() || self.peer_gone) && self.session.is_idle();
         if !done || self.queued() > 0 {
             return Poll::Pending;
@@ -424,6 +432,10 @@ impl<IO: Stream> Driver<IO> {
 
     /// The peer's stream has ended.
     fn ended(&mut self) -> Poll<Result<(), Result<(), Disconnected>>> {
+        if self.owes_answers() {
+            self.peer_gone = true;
+            return Poll::Ready(Ok(()));
+        }
         if let Some(cause) = self.closing.take() {
             return Poll::Ready(Err(Err(cause)));
         }

@@ -102,9 +102,18 @@ impl Server {
         self.requests.header.is_some() || self.requests.values.is_mid_value()
     }
 
-    pub(super) fn reply(&mut self, ticket: &Ticket, body: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn reply(
+        &mut self,
+        ticket: &Ticket,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), NilReply> {
+        if body == [0xC0] {
+            return Err(NilReply);
+        }
         header(ticket, "", out);
         out.extend_from_slice(body);
+        Ok(())
     }
 
     pub(super) fn fault(&mut self, ticket: &Ticket, text: &str, out: &mut Vec<u8>) {
@@ -112,6 +121,11 @@ impl Server {
         write(out, &());
     }
 }
+
+/// A reply that HashiCorp's clients would close the connection for, if they wait for a number or text.
+#[derive(Debug, thiserror::Error)]
+#[error("it is nil, which HashiCorp's clients cannot receive")]
+pub(super) struct NilReply;
 
 fn header(ticket: &Ticket, error: &str, out: &mut Vec<u8>) {
     let Id::Number(seq) = ticket.id else { unreachable!("these calls have numbers") };

@@ -142,8 +142,7 @@ impl ServerDialect {
                 Speaker::Gob(gob) => gob.reply(&ticket, body, out).err().map(|e| e.to_string()),
                 Speaker::Json(json) => json.reply(&ticket, body, out).err().map(|e| e.to_string()),
                 Speaker::Msgpack(msgpack) => {
-                    msgpack.reply(&ticket, body, out);
-                    None
+                    msgpack.reply(&ticket, body, out).err().map(|e| e.to_string())
                 }
             };
             if let Some(reason) = failed {

@@ -51,9 +51,7 @@ pub fn sniff(bytes: &[u8]) -> Sniffed {
         [b'S', b'S', ..] => Sniffed::Unknown,
         [b'A'..=b'Z', b'A'..=b'Z', ..] => Sniffed::Http,
         _ => match bytes.iter().position(|byte| !b" \t\r\n".contains(byte)) {
-            Some(at) if at <= MAX_SPACE && bytes[at] == b'{' => {
-                Sniffed::Foreign(Language::JsonRpc)
-            }
+            Some(at) if at <= MAX_SPACE && bytes[at] == b'{' => Sniffed::Foreign(Language::JsonRpc),
             None if bytes.len() <= MAX_SPACE => Sniffed::Undecided,
             _ => Sniffed::Unknown,
         },
