@@ -115,6 +115,8 @@ pub use netrpc_core::{
 };
 #[cfg(feature = "macros")]
 pub use netrpc_derive::service;
+#[cfg(feature = "go")]
+pub use netrpc_gob as gob;
 pub use server::{Serve, Server, ServerBuilder, SyncPolicy};
 pub use transport::{Address, Listener};
 

@@ -15,7 +15,7 @@
 //! | `TestShutdown` | [`half_close_in_mid_call`] |
 //! | `TestCloseCodec` | [`a_read_error_closes_the_stream`] |
 //! | `TestGobError` | [`a_reply_that_cannot_be_encoded`] |
-//! | `BenchmarkEndToEnd`, `…HTTP`, `…Async`, `…AsyncHTTP` | `benches/end_to_end.rs`, `benches/go` |
+//! | `BenchmarkEndToEnd`, `…HTTP`, `…Async`, `…AsyncHTTP` | `benches/end_to_end.rs`; with Go's client, in `tests/interop_go.rs` |
 
 mod common;
 

@@ -189,8 +189,11 @@ impl<R: DeserializeOwned> Future for CallWithMetadata<R> {
 fn foreign_reply<R: DeserializeOwned>(answer: Answer) -> Result<R, Error> {
     match answer {
         Answer::Frame(frame) => reply(&frame),
-        Answer::Foreign(body, format) => format.decode(&body).map_err(Error::Decode),
-        Answer::Fault(fault) => Err(Error::from_fault(fault)),
+        Answer::Foreign(reply) => {
+            let (body, format) = *reply;
+            format.decode(&body).map_err(Error::Decode)
+        }
+        Answer::Fault(fault) => Err(Error::from_fault(*fault)),
         Answer::Oversized(length) => {
             Err(Error::ReplyLost(format!("it has {length} bytes, more than this client takes")))
         }

@@ -38,10 +38,11 @@ use crate::{outgoing::Outgoing, quiet::Quiet, read::Input, turn::step_aside};
 pub(super) enum Answer {
     /// A reply or a fault.
     Frame(Frame),
-    /// The reply of a server that speaks another protocol, and what it is encoded in.
-    Foreign(Bytes, Format),
+    /// The reply of a server that speaks another protocol, and what it is encoded in. Boxed, as its
+    /// error is, so that a frame is the largest.
+    Foreign(Box<(Bytes, Format)>),
     /// The error of one.
-    Fault(Fault),
+    Fault(Box<Fault>),
     /// A reply over this side's limit, of so many bytes; it was discarded.
     Oversized(usize),
 }
@@ -619,8 +620,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
 /// A foreign server's answer, and the call it is for.
 fn answer(Answered { seq, answer }: Answered, format: &Format) -> (u64, Answer) {
     let answer = match answer {
-        ForeignAnswer::Reply(body) => Answer::Foreign(body, format.clone()),
-        ForeignAnswer::Fault(fault) => Answer::Fault(fault),
+        ForeignAnswer::Reply(body) => Answer::Foreign(Box::new((body, format.clone()))),
+        ForeignAnswer::Fault(fault) => Answer::Fault(Box::new(fault)),
         ForeignAnswer::Oversized(length) => Answer::Oversized(length),
     };
     (seq, answer)
