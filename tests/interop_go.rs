@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo test --test interop_go -- --nocapture    # shows the matrix
 //! NETRPC_CASES=time,maps NETRPC_PROTOCOLS=gob cargo test --test interop_go -- --nocapture
-//! cargo test --release --test interop_go -- --ignored --nocapture    # Go's benchmarks
+//! cargo test --release --test interop_go -- --ignored --nocapture benchmarks    # Go's own
 //! ```
 //!
 //! The Go programs are in `tests/go`. They need Go and its standard library; HashiCorp's protocol also
@@ -32,6 +32,7 @@ use std::{env, fs, io::Write, path::Path, sync::Arc};
 
 use interop_go::{
     matrix::{Matrix, Protocol, cases},
+    mortal,
     peer::Peer,
     run,
     server::OurServers,
@@ -101,6 +102,14 @@ fn a_matrix_in_which_nothing_ran_has_failed() {
     let (table, failures) = Matrix::default().report(&cases(), &Protocol::ALL);
     assert!(table.contains("MISSING") && table.contains("0 ok"), "{table}");
     assert!(failures.len() > 500, "only {} cells are missed", failures.len());
+}
+
+/// What cases kill; see [`mortal`].
+#[test]
+#[ignore = "a server that the other tests start"]
+fn a_server_to_be_killed() {
+    let serving = Runtime::new().expect("a runtime").block_on(mortal::be_our_server());
+    serving.expect("a loopback port");
 }
 
 /// `BenchmarkEndToEnd` and its sisters of Go's package: Go's client, Go's server and ours in turn.

@@ -1,11 +1,12 @@
-//! Servers that a case can end, ours and Go's.
+//! Servers that a case can end, ours and Go's. Each is a process: nothing else dies so suddenly.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{env, net::SocketAddr, process::Stdio, sync::Arc};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use tokio::{
-    runtime::Runtime,
-    sync::{Mutex, Notify},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStdin, Command},
+    sync::{Mutex, oneshot},
 };
 
 use super::{
@@ -13,6 +14,15 @@ use super::{
     peer::{GoServer, Peer},
     server::{builder, serve_until},
 };
+
+/// The test that is our server when this program starts itself again.
+const OUR_SERVER: &str = "a_server_to_be_killed";
+
+/// Says that it is.
+const IS_SERVER: &str = "NETRPC_INTEROP_SERVER";
+
+/// What stands before its address.
+const LISTENS: &str = "our server listens on ";
 
 /// Whose server it is.
 #[derive(Clone, Copy)]
@@ -30,24 +40,15 @@ pub struct Mortal {
 }
 
 enum Life {
-    Ours(Ours),
+    Ours(OurServer),
     #[expect(dead_code, reason = "it lives as long as this")]
     Gos(GoServer),
 }
 
-/// Our server in a runtime of its own, with which it ends.
-struct Ours {
-    runtime: Option<Runtime>,
-    /// Asks it to end of its own accord.
-    end: Arc<Notify>,
-}
-
-impl Drop for Ours {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
+/// It is killed when it is dropped.
+struct OurServer {
+    input: ChildStdin,
+    _child: Child,
 }
 
 impl Mortal {
@@ -63,11 +64,8 @@ impl Mortal {
         *life = None;
         match self.whose {
             Whose::Ours => {
-                let end = Arc::new(Notify::new());
-                let runtime = Runtime::new()?;
-                let ended = end.clone().notified_owned();
-                let (_, addr) = runtime.spawn(serve_until(builder(), ended)).await??;
-                *life = Some(Life::Ours(Ours { runtime: Some(runtime), end }));
+                let (server, addr) = OurServer::start().await?;
+                *life = Some(Life::Ours(server));
                 Ok(addr)
             }
             Whose::Gos(protocol) => {
@@ -81,9 +79,46 @@ impl Mortal {
 
     /// Has our server end when it has answered what it has begun.
     pub async fn shut_down(&self) -> Result<()> {
-        let life = self.life.lock().await;
-        let Some(Life::Ours(ours)) = &*life else { bail!("only our server can do that") };
-        ours.end.notify_one();
-        Ok(())
+        let mut life = self.life.lock().await;
+        let Some(Life::Ours(server)) = &mut *life else { bail!("only our server can do that") };
+        Ok(server.input.write_all(b"!").await?)
     }
+}
+
+impl OurServer {
+    async fn start() -> Result<(OurServer, SocketAddr)> {
+        let mut command = Command::new(env::current_exe()?);
+        command.args(["--exact", OUR_SERVER, "--ignored", "--nocapture"]).env(IS_SERVER, "1");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.kill_on_drop(true).spawn()?;
+        let input = child.stdin.take().context("piped")?;
+        let mut lines = BufReader::new(child.stdout.take().context("piped")?).lines();
+        loop {
+            let line = lines.next_line().await?.context("a server that says where it listens")?;
+            // The test harness has its say before it, maybe in the same line.
+            if let Some((_, addr)) = line.split_once(LISTENS) {
+                return Ok((OurServer { input, _child: child }, addr.parse()?));
+            }
+        }
+    }
+}
+
+/// The server's side: serves until its standard input ends, or something in it asks for a graceful end.
+/// Nothing, if this program was not started for that.
+pub async fn be_our_server() -> Result<()> {
+    if env::var_os(IS_SERVER).is_none() {
+        return Ok(());
+    }
+    let (end, ended) = oneshot::channel::<()>();
+    let (_, addr) = serve_until(builder(), async {
+        let _ = ended.await;
+    })
+    .await?;
+    println!("{LISTENS}{addr}");
+    let mut input = tokio::io::stdin();
+    if input.read(&mut [0]).await? > 0 {
+        let _ = end.send(());
+        while input.read(&mut [0]).await? > 0 {}
+    }
+    Ok(())
 }
