@@ -14,7 +14,8 @@ use std::{
 use bytes::BytesMut;
 use common::{listen, pipe, soon};
 use netrpc::{
-    Client, ClientBuilder, Disconnected, Error, Protocol, Refusal, Server, Wire, service,
+    Client, ClientBuilder, Disconnected, Error, Protocol, Refusal, Server, SyncPolicy, Wire,
+    service,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -444,7 +445,9 @@ fn a_claimed_length_gets_no_memory() {
 /// A count of elements that are not there: an error of its call, and the connection lives.
 #[tokio::test]
 async fn a_claimed_count_is_an_error_of_its_call() {
-    let server = server();
+    // In the order of the calls.
+    let server = Server::builder().sync_policy(SyncPolicy::Inline).build();
+    server.register(Echo::default()).unwrap();
     let mut io = stream(&server);
     let mut encoder = netrpc_gob::Encoder::new();
     let mut bytes = gob_request(&mut encoder, "Echo.Everything", 0);
