@@ -11,6 +11,7 @@ use std::{
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use netrpc::{CallOptions, Client, Error, Fault, Listener, Peer, Server, debug, service};
+use netrpc_core::{fault::FaultCode, service::MethodStats};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -438,4 +439,35 @@ async fn many_calls_at_once_are_counted_each_once() {
         (&sell["calls"], &sell["errors"]["total"], &sell["in_flight"]),
         (&(CLIENTS * CALLS).into(), &0.into(), &0.into())
     );
+}
+
+#[test]
+fn threads_that_count_at_once_lose_nothing() {
+    const THREADS: u64 = 8;
+    const CALLS: u64 = 20_000;
+    let stats = MethodStats::default();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let stats = &stats;
+            scope.spawn(move || {
+                for call in 0..CALLS {
+                    stats.begin();
+                    let code = match call % 10 {
+                        0 => Err(FaultCode::Method),
+                        1 => Err(FaultCode::Panicked),
+                        _ => Ok(()),
+                    };
+                    stats.finish(Duration::from_nanos(thread * CALLS + call), code);
+                }
+            });
+        }
+    });
+    let now = stats.snapshot();
+    assert_eq!((now.calls, now.in_flight), (THREADS * CALLS, 0));
+    assert_eq!(
+        (now.errors.method, now.errors.panics),
+        (THREADS * CALLS / 10, THREADS * CALLS / 10)
+    );
+    assert_eq!(now.latency.unwrap().max, Duration::from_nanos(THREADS * CALLS - 1));
+    assert_eq!(now.latency.unwrap().mean, Duration::from_nanos((THREADS * CALLS - 1) / 2));
 }

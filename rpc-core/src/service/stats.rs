@@ -327,38 +327,6 @@ mod tests {
         assert!(latency.p50 > Duration::from_secs(3600), "{latency:?}");
     }
 
-    #[test]
-    fn threads_that_count_at_once_lose_nothing() {
-        const THREADS: u64 = 8;
-        const CALLS: u64 = 20_000;
-        let stats = MethodStats::default();
-        // Scoped: they are over before this returns, so the wall stands.
-        std::thread::scope(|scope| {
-            for thread in 0..THREADS {
-                let stats = &stats;
-                scope.spawn(move || {
-                    for call in 0..CALLS {
-                        stats.begin();
-                        let code = match call % 10 {
-                            0 => Err(FaultCode::Method),
-                            1 => Err(FaultCode::Panicked),
-                            _ => Ok(()),
-                        };
-                        stats.finish(Duration::from_nanos(thread * CALLS + call), code);
-                    }
-                });
-            }
-        });
-        let now = stats.snapshot();
-        assert_eq!((now.calls, now.in_flight), (THREADS * CALLS, 0));
-        assert_eq!(
-            (now.errors.method, now.errors.panics),
-            (THREADS * CALLS / 10, THREADS * CALLS / 10)
-        );
-        assert_eq!(now.latency.unwrap().max, Duration::from_nanos(THREADS * CALLS - 1));
-        assert_eq!(now.latency.unwrap().mean, Duration::from_nanos((THREADS * CALLS - 1) / 2));
-    }
-
     proptest! {
         #[test]
         fn percentiles_are_within_the_error_they_promise(
