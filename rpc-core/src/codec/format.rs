@@ -62,13 +62,21 @@ impl Format {
         match self {
             Format::MessagePack => super::decode(bytes),
             #[cfg(feature = "go")]
-            Format::Gob(types) => {
-                types.decode(bytes).map_err(|error| DecodeError::Mismatch(error.into()))
-            }
+            Format::Gob(types) => types.decode(bytes).map_err(from_gob),
             #[cfg(feature = "go")]
             Format::Json => super::go::json::decode(bytes),
             #[cfg(feature = "go")]
             Format::GoMessagePack => super::go::msgpack::decode(bytes),
         }
+    }
+}
+
+/// The same error in our words, where there are some: said once, not around its own.
+#[cfg(feature = "go")]
+#[cold]
+fn from_gob(error: netrpc_gob::DecodeError) -> DecodeError {
+    match error {
+        netrpc_gob::DecodeError::Mismatch(cause) => DecodeError::Mismatch(cause),
+        error => DecodeError::Mismatch(error.into()),
     }
 }
