@@ -94,6 +94,7 @@ pub mod blocking;
 mod client;
 #[cfg(feature = "debug-page")]
 pub mod debug;
+mod observe;
 mod outgoing;
 mod quiet;
 mod read;

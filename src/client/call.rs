@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Sleep;
 
 use super::{Handle, connection::Answer};
+use crate::observe::MadeCall;
 
 /// A call that has been started: a future of its reply, Go's `*rpc.Call`.
 ///
@@ -36,6 +37,7 @@ use super::{Handle, connection::Answer};
 #[must_use = "dropping a call cancels it: await it, or `detach` it"]
 pub struct Call<R> {
     state: State,
+    observed: MadeCall,
     reply: PhantomData<fn() -> R>,
 }
 
@@ -63,7 +65,7 @@ enum Timeout {
 
 impl<R> Call<R> {
     pub(super) fn failed(error: Error) -> Self {
-        Call { state: State::Failed(error), reply: PhantomData }
+        Call { state: State::Failed(error), observed: MadeCall::default(), reply: PhantomData }
     }
 
     pub(super) fn new(
@@ -71,12 +73,14 @@ impl<R> Call<R> {
         seq: u64,
         timeout: Option<Duration>,
         fresh: bool,
+        observed: MadeCall,
     ) -> Self {
         let timeout = timeout
             .and_then(|timeout| tokio::time::Instant::now().checked_add(timeout))
             .map(Timeout::Ahead);
         Call {
             state: State::Waiting(Waiting { connection, seq, timeout, fresh }),
+            observed,
             reply: PhantomData,
         }
     }
@@ -85,6 +89,7 @@ impl<R> Call<R> {
     pub fn detach(mut self) {
         if let State::Waiting(waiting) = mem::replace(&mut self.state, State::Done) {
             waiting.connection.shared.abandon(waiting.seq, false);
+            mem::take(&mut self.observed).detach();
         }
     }
 
@@ -134,10 +139,12 @@ impl<R: DeserializeOwned> Future for Call<R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(self.poll_answer(cx));
-        Poll::Ready(answer.and_then(|answer| match answer {
+        let result = answer.and_then(|answer| match answer {
             Answer::Frame(frame) => reply(&frame),
             answer => foreign_reply(answer),
-        }))
+        });
+        mem::take(&mut self.observed).finish(result.as_ref());
+        Poll::Ready(result)
     }
 }
 
@@ -171,7 +178,7 @@ impl<R: DeserializeOwned> Future for CallWithMetadata<R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(self.call.poll_answer(cx));
-        Poll::Ready(answer.and_then(|answer| {
+        let result = answer.and_then(|answer| {
             let Answer::Frame(frame) = answer else {
                 return Ok((foreign_reply(answer)?, Metadata::new()));
             };
@@ -180,7 +187,9 @@ impl<R: DeserializeOwned> Future for CallWithMetadata<R> {
                 .metadata
                 .decode();
             Ok((reply(&frame)?, metadata))
-        }))
+        });
+        mem::take(&mut self.call.observed).finish(result.as_ref());
+        Poll::Ready(result)
     }
 }
 

@@ -9,6 +9,7 @@ mod options;
 pub(crate) mod stub;
 
 use std::{
+    borrow::Cow,
     cell::Cell,
     fmt,
     fmt::Debug,
@@ -26,7 +27,10 @@ use netrpc_core::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::transport::Address;
+use crate::{
+    observe::{self, ClientObserver, MadeCall},
+    transport::Address,
+};
 
 pub use builder::ClientBuilder;
 #[cfg(feature = "go")]
@@ -78,6 +82,8 @@ pub struct Client {
 /// What keeps a connection alive: held by every clone of the client and by every call.
 pub(crate) struct Handle {
     shared: Arc<Shared>,
+    /// Whom it tells of its calls.
+    observer: ClientObserver,
 }
 
 impl Drop for Handle {
@@ -139,7 +145,8 @@ impl Client {
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let shared = connection::start(stream, limits);
-        Client { connection: Arc::new(Handle { shared }), options: Arc::new(options) }
+        let connection = Handle { shared, observer: ClientObserver::default() };
+        Client { connection: Arc::new(connection), options: Arc::new(options) }
     }
 
     /// The same connection with other options: those set in `options` replace this client's, the
@@ -166,13 +173,20 @@ impl Client {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
+        let mut observed = MadeCall::begin(&self.connection.observer, method.name(), &self.options);
         loop {
             // The waker is left with the request, which spares a look at the table of calls.
-            let call = poll_fn(|cx| Poll::Ready(self.start_call(&method, args, Some(cx.waker()))));
+            let call = poll_fn(|cx| {
+                let waker = Some(cx.waker());
+                Poll::Ready(self.start_call(&method, args, waker, &mut observed))
+            });
             match call.await {
                 Ok(call) => return call.await,
                 Err(Error::QueueFull { .. }) => self.connection.shared.room().await,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    observed.finish::<()>(Err(&error));
+                    return Err(error);
+                }
             }
         }
     }
@@ -186,7 +200,11 @@ impl Client {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
-        self.start_call(&method, args, None).unwrap_or_else(Call::failed)
+        let mut observed = MadeCall::begin(&self.connection.observer, method.name(), &self.options);
+        self.start_call(&method, args, None, &mut observed).unwrap_or_else(|error| {
+            observed.finish::<()>(Err(&error));
+            Call::failed(error)
+        })
     }
 
     fn start_call<A, R>(
@@ -194,13 +212,15 @@ impl Client {
         method: &impl MethodName<A, R>,
         args: &A,
         waker: Option<&Waker>,
+        observed: &mut MadeCall,
     ) -> Result<Call<R>, Error>
     where
         A: Serialize + ?Sized,
     {
-        let seq = self.send(method.name(), args, waker)?;
+        let seq = self.send(method.name(), args, waker, observed)?;
         let connection = self.connection.clone();
-        Ok(Call::new(connection, seq, self.options.timeout, waker.is_some()))
+        let (timeout, observed) = (self.options.timeout, std::mem::take(observed));
+        Ok(Call::new(connection, seq, timeout, waker.is_some(), observed))
     }
 
     fn send<A: Serialize + ?Sized>(
@@ -208,6 +228,7 @@ impl Client {
         method: &str,
         args: &A,
         waker: Option<&Waker>,
+        observed: &MadeCall,
     ) -> Result<u64, Error> {
         let Shared { format, limits, .. } = &*self.connection.shared;
         if limits.wire.is_some() && !self.options.metadata.is_empty() {
@@ -216,13 +237,16 @@ impl Client {
                 message: "Go's protocols cannot carry metadata".to_owned(),
             });
         }
+        // What Go's protocols cannot carry stays here.
+        let metadata = match limits.wire {
+            None => observed.metadata(&self.options.metadata),
+            Some(_) => Cow::Borrowed(&self.options.metadata),
+        };
         // Encoded outside every lock: `Serialize` is the caller's own code.
         with_scratch(|frame| {
             let start = wire::begin(frame);
-            let fields = RequestFields {
-                deadline: self.options.timeout,
-                metadata: Some(&self.options.metadata),
-            };
+            let fields =
+                RequestFields { deadline: self.options.timeout, metadata: Some(&metadata) };
             let head_len =
                 wire::write_request_head(frame, method, &fields).map_err(|error| match error {
                     // Go's text: a name without a dot would be refused by any server.
@@ -237,6 +261,7 @@ impl Client {
                 Queued::Call(seq) => Ok(seq),
                 Queued::Ended(cause) => Err(Error::Shutdown { may_have_run: false, cause }),
                 Queued::Full(queued) => {
+                    observe::limit("max_queued_bytes");
                     let limit = self.connection.shared.limits.queued_bytes;
                     Err(Error::QueueFull { queued, limit })
                 }

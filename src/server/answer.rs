@@ -5,11 +5,11 @@ use std::{any::Any, panic};
 use netrpc_core::{
     Context, Fault,
     fault::FaultCode,
-    service::{Body, Entry, Recording, ReplyBuf},
+    service::{Body, Entry, ReplyBuf},
     wire::{self, FrameStart, FrameTooLarge, Kind},
 };
 
-use crate::client::now;
+use crate::observe::ServedCall;
 
 /// What a handler gave; `Err` is its panic.
 pub(super) type Outcome = Result<Result<(), Fault>, Panic>;
@@ -33,7 +33,7 @@ pub(super) fn begin(mut buffer: Vec<u8>, body: &Body) -> (FrameStart, ReplyBuf) 
 /// The frame that answers call `seq`: the reply in `buffer`, or a fault. The call ends with it.
 pub(super) fn seal(
     entry: &Entry,
-    (seq, recording): (u64, Option<Recording>),
+    (seq, observed): (u64, ServedCall),
     (start, reply): (FrameStart, ReplyBuf),
     outcome: Outcome,
     cx: Option<&Context>,
@@ -49,9 +49,7 @@ pub(super) fn seal(
         wire::finish(&mut frame, start, Kind::Reply, head_len, seq, max_frame)
             .map_err(|too_large| reply_too_large(&too_large))
     });
-    if let Some(recording) = recording {
-        recording.finish(now(), sealed.as_ref().map_err(Fault::code).copied());
-    }
+    observed.finish(sealed.as_ref().copied());
     if let Err(fault) = sealed {
         frame.clear();
         write_fault(&mut frame, seq, &fault, max_frame);

@@ -12,9 +12,7 @@ use netrpc_core::{
     dialect::{Arrived, ArrivedBody},
     error::Disconnected,
     fault::FaultCode,
-    service::{
-        Body, Entry, EntryHandler, Finished, HandlerFuture, MethodTable, Recording, ReplyBuf,
-    },
+    service::{Body, Entry, EntryHandler, Finished, HandlerFuture, MethodTable, ReplyBuf},
     session::{self, Admission, Cancelled},
     wire::{self, Frame, FrameStart, Incoming, Kind, RequestHead},
 };
@@ -27,7 +25,10 @@ use super::{
     driver::{Driver, Foreigner, Inline, Request, Served, Speech},
     workers::Permit,
 };
-use crate::client::now;
+use crate::{
+    client::now,
+    observe::{self, ServedCall},
+};
 
 /// A handler that was not done at its first poll.
 pub(super) struct Unfinished {
@@ -36,7 +37,7 @@ pub(super) struct Unfinished {
     cx: Option<Context>,
     cancellation: Cancellation,
     deadline: Option<Instant>,
-    recording: Option<Recording>,
+    observed: ServedCall,
     start: FrameStart,
     future: HandlerFuture,
 }
@@ -197,6 +198,7 @@ impl<IO: Stream> Connection<IO> {
     }
 
     fn too_large(&self, length: usize) -> Fault {
+        observe::limit("max_frame");
         let limit = self.server.limits.max_frame;
         let text = format!(
             "the request has {length} bytes, the server's limit is {limit} (ServerBuilder::max_frame)"
@@ -260,6 +262,7 @@ impl<IO: Stream> Connection<IO> {
             self.refuse(driver, seq, &session::expired());
             return Turn::Ours;
         }
+        let observed = self.observe(entry, &frame);
         let options = entry.options();
         let asynchronous = matches!(entry.handler(), EntryHandler::Async(_));
         // Whatever can be told that nobody waits any more, must be tellable.
@@ -272,8 +275,7 @@ impl<IO: Stream> Connection<IO> {
             Context::new(id, self.peer.clone(), deadline, metadata, cancellation, now)
         });
         let body = Body::new(frame.into_body(), driver.format());
-        let recording = self.server.registry.recording(entry, now);
-        let call = Call { seq, body, cx, cancellation, deadline, recording };
+        let call = Call { seq, body, cx, cancellation, deadline, observed };
         if asynchronous {
             return self.begin(driver, entry, call, watched);
         }
@@ -294,6 +296,13 @@ impl<IO: Stream> Connection<IO> {
                 Turn::Ours
             }
         }
+    }
+
+    /// Begins to tell of a call, to whoever has asked.
+    fn observe(&self, entry: &Arc<Entry>, frame: &Frame) -> ServedCall {
+        let Shared { registry, observer, .. } = &*self.server;
+        let id = CallId { connection: self.plain.call_id().connection, seq: frame.seq };
+        ServedCall::begin(observer, registry, entry, (id, &self.peer, frame.head()))
     }
 
     /// Where a synchronous handler runs best.
@@ -347,16 +356,17 @@ impl<IO: Stream> Connection<IO> {
         entry: &Entry,
         call: Call,
     ) -> Turn {
-        let Call { seq, body, cx, cancellation, recording, .. } = call;
+        let Call { seq, body, cx, cancellation, observed, .. } = call;
         let (start, mut reply) = answer::begin(std::mem::take(&mut driver.scratch), &body);
         let (outcome, turn) = self.unlocked(driver, Inline { seq, cancellation }, || {
             answer::catch(|| {
-                call_sync(entry, cx.as_ref().unwrap_or(&self.plain), &body, &mut reply)
+                let cx = cx.as_ref().unwrap_or(&self.plain);
+                observed.enter(|| call_sync(entry, cx, &body, &mut reply))
             })
         });
         let max_frame = self.server.limits.max_frame;
         let mut frame =
-            answer::seal(entry, (seq, recording), (start, reply), outcome, cx.as_ref(), max_frame);
+            answer::seal(entry, (seq, observed), (start, reply), outcome, cx.as_ref(), max_frame);
         match turn {
             Turn::Ours => {
                 driver.output.push(&mut frame);
@@ -373,10 +383,10 @@ impl<IO: Stream> Connection<IO> {
 
     /// Has a synchronous handler called on the thread pool.
     fn call_on_pool(self: &Arc<Self>, driver: &mut Driver<IO>, entry: Arc<Entry>, call: Call) {
-        let Call { seq, body, cx, cancellation, deadline, recording } = call;
+        let Call { seq, body, cx, cancellation, deadline, observed } = call;
         let cancellation = cancellation.unwrap_or_default();
         driver.session.started(seq, cancellation.clone());
-        let answering = Answering { connection: self.clone(), seq, recording, answered: false };
+        let answering = Answering { connection: self.clone(), seq, observed: Some(observed) };
         self.workers.handle().spawn_blocking(move || {
             // It may have waited for a thread for long.
             let too_late = match deadline {
@@ -391,7 +401,8 @@ impl<IO: Stream> Connection<IO> {
             let (start, mut reply) = answer::begin(Vec::new(), &body);
             let begun = Instant::now();
             let outcome = answer::catch(|| {
-                call_sync(&entry, cx.as_ref().unwrap_or(plain), &body, &mut reply)
+                let cx = cx.as_ref().unwrap_or(plain);
+                answering.enter(|| call_sync(&entry, cx, &body, &mut reply))
             });
             entry.pace().ran(begun.elapsed());
             answering.answer(&entry, (start, reply), outcome, cx.as_ref());
@@ -406,7 +417,7 @@ impl<IO: Stream> Connection<IO> {
         call: Call,
         watched: &mut Watched<'a>,
     ) -> Turn {
-        let Call { seq, body, cx, cancellation, deadline, recording } = call;
+        let Call { seq, body, cx, cancellation, deadline, observed } = call;
         let cancellation = cancellation.unwrap_or_default();
         if self.server.policy == SyncPolicy::Auto {
             // A handler that blocks although it is asynchronous holds up its worker, but at least
@@ -418,12 +429,14 @@ impl<IO: Stream> Connection<IO> {
         let (first, turn) = self.unlocked(driver, inline, || {
             answer::catch(|| {
                 let cx = cx.clone().unwrap_or_else(|| self.plain.clone());
-                let mut future = call_async(entry, cx, body, reply);
-                // Whatever wakes this waker is noticed when the task that gets the future polls it.
-                match future.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
-                    Poll::Ready(finished) => Ok(finished),
-                    Poll::Pending => Err(future),
-                }
+                observed.enter(|| {
+                    let mut future = call_async(entry, cx, body, reply);
+                    // Whatever wakes this waker is noticed when the task that gets the future polls it.
+                    match future.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
+                        Poll::Ready(finished) => Ok(finished),
+                        Poll::Pending => Err(future),
+                    }
+                })
             })
         });
         let (reply, outcome) = match first {
@@ -432,7 +445,7 @@ impl<IO: Stream> Connection<IO> {
             Ok(Err(future)) => {
                 let entry = entry.clone();
                 let unfinished =
-                    Unfinished { seq, entry, cx, cancellation, deadline, recording, start, future };
+                    Unfinished { seq, entry, cx, cancellation, deadline, observed, start, future };
                 match turn {
                     Turn::Ours => {
                         driver.session.started(seq, unfinished.cancellation.clone());
@@ -447,7 +460,7 @@ impl<IO: Stream> Connection<IO> {
         };
         let max_frame = self.server.limits.max_frame;
         let mut frame =
-            answer::seal(entry, (seq, recording), (start, reply), outcome, cx.as_ref(), max_frame);
+            answer::seal(entry, (seq, observed), (start, reply), outcome, cx.as_ref(), max_frame);
         match turn {
             Turn::Ours => {
                 driver.output.push(&mut frame);
@@ -460,14 +473,15 @@ impl<IO: Stream> Connection<IO> {
 
     /// Polls a handler to its end, unless nobody waits for it any more.
     pub(super) async fn finish(self: Arc<Self>, unfinished: Unfinished) {
-        let Unfinished { seq, entry, cx, cancellation, deadline, recording, start, mut future } =
+        let Unfinished { seq, entry, cx, cancellation, deadline, observed, start, mut future } =
             unfinished;
-        let answering = Answering { connection: self, seq, recording, answered: false };
-        let done = poll_fn(|cx| match answer::catch(|| future.as_mut().poll(cx)) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Finished { reply, result })) => Poll::Ready((reply, Ok(result))),
-            Err(panic) => Poll::Ready((ReplyBuf::default(), Err(panic))),
-        });
+        let answering = Answering { connection: self, seq, observed: Some(observed) };
+        let done =
+            poll_fn(|cx| match answer::catch(|| answering.enter(|| future.as_mut().poll(cx))) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(Finished { reply, result })) => Poll::Ready((reply, Ok(result))),
+                Err(panic) => Poll::Ready((ReplyBuf::default(), Err(panic))),
+            });
         let given_up = async {
             let over = async {
                 match deadline {
@@ -491,7 +505,7 @@ impl<IO: Stream> Connection<IO> {
             done = done => done,
             fault = given_up => {
                 // Its slot is free only when it has ended, and it ends here.
-                let dropped = answer::catch(|| drop(future));
+                let dropped = answer::catch(|| answering.enter(|| drop(future)));
                 (ReplyBuf::default(), dropped.map(|()| Err(fault)))
             }
         };
@@ -508,19 +522,26 @@ struct Call {
     /// If its handler can know of it.
     cancellation: Option<Cancellation>,
     deadline: Option<Instant>,
-    /// If calls are counted.
-    recording: Option<Recording>,
+    observed: ServedCall,
 }
 
 /// The duty to answer a call that runs elsewhere: done once, whatever happens.
 struct Answering<IO: Stream> {
     connection: Arc<Connection<IO>>,
     seq: u64,
-    recording: Option<Recording>,
-    answered: bool,
+    /// Until it is answered.
+    observed: Option<ServedCall>,
 }
 
 impl<IO: Stream> Answering<IO> {
+    /// Runs a part of its handler.
+    fn enter<T>(&self, run: impl FnOnce() -> T) -> T {
+        match &self.observed {
+            Some(observed) => observed.enter(run),
+            None => run(),
+        }
+    }
+
     fn answer(
         mut self,
         entry: &Entry,
@@ -528,18 +549,15 @@ impl<IO: Stream> Answering<IO> {
         outcome: Outcome,
         cx: Option<&Context>,
     ) {
-        self.answered = true;
+        let Some(observed) = self.observed.take() else { return };
         let max_frame = self.connection.server.limits.max_frame;
-        let call = (self.seq, self.recording.take());
-        let mut frame = answer::seal(entry, call, reply, outcome, cx, max_frame);
+        let mut frame = answer::seal(entry, (self.seq, observed), reply, outcome, cx, max_frame);
         self.connection.post(self.seq, &mut frame);
     }
 
     fn refuse(mut self, fault: &Fault) {
-        self.answered = true;
-        if let Some(recording) = self.recording.take() {
-            recording.finish(now(), Err(fault.code()));
-        }
+        let Some(observed) = self.observed.take() else { return };
+        observed.finish(Err(fault));
         self.post_fault(fault);
     }
 
@@ -552,7 +570,7 @@ impl<IO: Stream> Answering<IO> {
 
 impl<IO: Stream> Drop for Answering<IO> {
     fn drop(&mut self) {
-        if !self.answered {
+        if self.observed.is_some() {
             let text = "the server's runtime shut down while the call ran";
             self.post_fault(&Fault::with_code(FaultCode::Cancelled, text));
         }

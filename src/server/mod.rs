@@ -32,7 +32,7 @@ pub use serve::Serve;
 
 #[cfg(feature = "debug-page")]
 use crate::debug::{DebugPage, Observation};
-use crate::transport::Listener;
+use crate::{observe::ServerObserver, transport::Listener};
 use connection::{Connection, Stream};
 use limits::Limits;
 
@@ -79,6 +79,8 @@ struct Shared {
     connections: Mutex<HashMap<u64, Arc<dyn Live>>>,
     /// Told whenever a connection has ended.
     ended: Notify,
+    /// Whom it tells of its calls and connections.
+    observer: ServerObserver,
     /// What its page knows of it.
     #[cfg(feature = "debug-page")]
     observation: Observation,
@@ -113,6 +115,7 @@ impl Server {
             newest: AtomicU64::new(0),
             connections: Mutex::default(),
             ended: Notify::new(),
+            observer: ServerObserver::new(),
             #[cfg(feature = "debug-page")]
             observation: Observation::begin(),
         };
