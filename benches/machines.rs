@@ -88,8 +88,8 @@ fn dispatch(c: &mut Criterion) {
     let EntryHandler::Sync(handler) = entry.handler() else { panic!("it is synchronous") };
     let now = std::time::Instant::now;
     let id = CallId { connection: 1, seq: 1 };
-    let (peer, cancellation) = (Arc::new(Peer::Stream), Cancellation::new());
-    let cx = Context::new(id, peer, None, Metadata::new(), cancellation, now);
+    let (caller, cancellation) = (Arc::new(Peer::Stream.into()), Cancellation::new());
+    let cx = Context::new(id, caller, None, Metadata::new(), cancellation, now);
     let mut args = Vec::new();
     codec::encode(&mut args, &Args { a: 7, b: 8 }).expect("it can be encoded");
     let body = Body::new(args.into(), codec::Format::MessagePack);

@@ -108,7 +108,7 @@ pub use client::{
     Call, CallOptions, CallWithMetadata, Client, ClientBuilder, MethodName, TypedMethod,
 };
 pub use netrpc_core::{
-    CallId, Cancellation, Context, Error, Fault, Metadata, Peer, Refusal,
+    CallId, Cancellation, Context, Error, Fault, Identity, Metadata, Peer, Refusal,
     dialect::Protocol,
     error::Disconnected,
     service::{RegisterError, Service},

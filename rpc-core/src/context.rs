@@ -17,7 +17,7 @@ use core::net::SocketAddr;
 
 use parking_lot::Mutex;
 
-use crate::metadata::Metadata;
+use crate::{identity::Identity, metadata::Metadata};
 
 /// A call seen from its handler: deadline, cancellation, peer, metadata, identity.
 ///
@@ -30,7 +30,7 @@ pub struct Context {
 
 struct Inner {
     call: CallId,
-    peer: Arc<Peer>,
+    caller: Arc<Caller>,
     deadline: Option<Instant>,
     now: fn() -> Instant,
     metadata: Metadata,
@@ -40,17 +40,17 @@ struct Inner {
 }
 
 impl Context {
-    /// A context for a call of `peer`; `now` reads the driver's clock.
+    /// A context for a call of `caller`; `now` reads the driver's clock.
     pub fn new(
         call: CallId,
-        peer: Arc<Peer>,
+        caller: Arc<Caller>,
         deadline: Option<Instant>,
         metadata: Metadata,
         cancellation: Cancellation,
         now: fn() -> Instant,
     ) -> Self {
         let reply_metadata = Mutex::new(Metadata::new());
-        let inner = Inner { call, peer, deadline, now, metadata, reply_metadata, cancellation };
+        let inner = Inner { call, caller, deadline, now, metadata, reply_metadata, cancellation };
         Context { inner: Arc::new(inner) }
     }
 
@@ -59,9 +59,27 @@ impl Context {
         self.inner.call
     }
 
-    /// Who calls.
+    /// Where the call comes from.
     pub fn peer(&self) -> &Peer {
-        &self.inner.peer
+        &self.inner.caller.peer
+    }
+
+    /// Who the caller has proved to be, with a certificate that the server has verified; `None`
+    /// without one. A server asks for it if it is told to: see the feature `tls`.
+    ///
+    /// ```
+    /// use netrpc_core::{Context, Fault};
+    ///
+    /// fn only_billing(cx: &Context) -> Result<(), Fault> {
+    ///     let identity = cx.peer_identity().ok_or_else(|| Fault::new("who are you?"))?;
+    ///     if identity.dns_names().iter().any(|name| name == "billing.internal") {
+    ///         return Ok(());
+    ///     }
+    ///     Err(Fault::new(format!("{identity} may not do this")))
+    /// }
+    /// ```
+    pub fn peer_identity(&self) -> Option<&Identity> {
+        self.inner.caller.identity.as_ref()
     }
 
     /// When the caller stops waiting, by this machine's clock; `None` if it never does.
@@ -120,7 +138,8 @@ impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
             .field("call", &self.inner.call)
-            .field("peer", &self.inner.peer)
+            .field("peer", &self.inner.caller.peer)
+            .field("peer_identity", &self.inner.caller.identity)
             .field("deadline", &self.inner.deadline)
             .field("metadata", &self.inner.metadata)
             .field("cancelled", &self.inner.cancellation.is_cancelled())
@@ -145,7 +164,23 @@ impl fmt::Display for CallId {
     }
 }
 
-/// Who is at the other end of a connection.
+/// Who is at the other end of a connection: where it comes from, and who it has proved to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Where the connection comes from.
+    pub peer: Peer,
+    /// Who is there, if that was proved and verified.
+    pub identity: Option<Identity>,
+}
+
+impl From<Peer> for Caller {
+    /// Nothing was proved.
+    fn from(peer: Peer) -> Self {
+        Caller { peer, identity: None }
+    }
+}
+
+/// Where a connection comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Peer {

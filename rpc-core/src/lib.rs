@@ -23,13 +23,15 @@ pub mod context;
 pub mod dialect;
 pub mod error;
 pub mod fault;
+pub mod identity;
 pub mod metadata;
 pub mod pending;
 pub mod service;
 pub mod session;
 pub mod wire;
 
-pub use context::{CallId, Cancellation, Context, Peer};
+pub use context::{CallId, Caller, Cancellation, Context, Peer};
 pub use error::{Error, Refusal};
 pub use fault::Fault;
+pub use identity::Identity;
 pub use metadata::Metadata;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use netrpc_core::{
-    CallId, Fault, Peer,
+    CallId, Caller, Fault,
     service::{Entry, Recording, Registry},
 };
 
@@ -35,7 +35,7 @@ impl ServedCall {
         _observer: &ServerObserver,
         registry: &Registry,
         entry: &Arc<Entry>,
-        (_id, _peer, _head): (CallId, &Arc<Peer>, &[u8]),
+        (_id, _caller, _head): (CallId, &Arc<Caller>, &[u8]),
     ) -> Self {
         ServedCall { recording: registry.recording(entry, now) }
     }

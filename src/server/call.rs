@@ -272,7 +272,7 @@ impl<IO: Stream> Connection<IO> {
             let metadata = RequestHead::parse(frame.head())
                 .map_or_else(|_| Default::default(), |head| head.metadata.decode());
             let id = CallId { connection: self.plain.call_id().connection, seq };
-            Context::new(id, self.peer.clone(), deadline, metadata, cancellation, now)
+            Context::new(id, self.caller.clone(), deadline, metadata, cancellation, now)
         });
         let body = Body::new(frame.into_body(), driver.format());
         let call = Call { seq, body, cx, cancellation, deadline, observed };
@@ -302,7 +302,7 @@ impl<IO: Stream> Connection<IO> {
     fn observe(&self, entry: &Arc<Entry>, frame: &Frame) -> ServedCall {
         let Shared { registry, observer, .. } = &*self.server;
         let id = CallId { connection: self.plain.call_id().connection, seq: frame.seq };
-        ServedCall::begin(observer, registry, entry, (id, &self.peer, frame.head()))
+        ServedCall::begin(observer, registry, entry, (id, &self.caller, frame.head()))
     }
 
     /// Where a synchronous handler runs best.

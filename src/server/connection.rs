@@ -16,7 +16,7 @@ use std::{
 };
 
 use netrpc_core::{
-    CallId, Cancellation, Context, Metadata, Peer,
+    CallId, Caller, Cancellation, Context, Metadata,
     error::Disconnected,
     wire::{self, GoAwayCode},
 };
@@ -40,7 +40,7 @@ pub(super) struct Connection<IO> {
     number: u64,
     pub(super) server: Arc<Shared>,
     pub(super) workers: Arc<Workers>,
-    pub(super) peer: Arc<Peer>,
+    pub(super) caller: Arc<Caller>,
     /// For methods that do not ask for a context of their own.
     pub(super) plain: Context,
     /// Locked before `mail` where both are.
@@ -85,15 +85,19 @@ enum Work {
 ///
 /// # Panics
 /// Outside a tokio runtime.
-pub(super) fn start<IO: Stream>(server: Arc<Shared>, io: IO, peer: Peer) -> Arc<Connection<IO>> {
+pub(super) fn start<IO: Stream>(
+    server: Arc<Shared>,
+    io: IO,
+    caller: Caller,
+) -> Arc<Connection<IO>> {
     let number = server.newest.fetch_add(1, Ordering::Relaxed) + 1;
-    let peer = Arc::new(peer);
+    let caller = Arc::new(caller);
     let call = CallId { connection: number, seq: 0 };
     let connection = Arc::new(Connection {
         number,
         workers: Workers::current(),
-        plain: Context::new(call, peer.clone(), None, Metadata::new(), Cancellation::new(), now),
-        peer,
+        plain: Context::new(call, caller.clone(), None, Metadata::new(), Cancellation::new(), now),
+        caller,
         driver: Mutex::new(Driver::new(io, &server.limits, &server.registry)),
         mail: Mutex::default(),
         ended: Cancellation::new(),
@@ -240,7 +244,7 @@ impl<IO: Stream> Connection<IO> {
         }
         if let Err(cause) = &result {
             let cause = netrpc_core::error::chain(cause);
-            tracing::debug!(connection = self.number, peer = %self.peer, %cause, "connection ended");
+            tracing::debug!(connection = self.number, peer = %self.caller.peer, %cause, "connection ended");
         }
         let _ = self.outcome.set(result.map_err(Arc::new));
         self.server.connections.lock().remove(&self.number);

@@ -175,7 +175,8 @@ impl Server {
                 self.0.abort();
             }
         }
-        let served = AbortOnDrop(connection::start(self.shared.clone(), stream, Peer::Stream));
+        let served =
+            AbortOnDrop(connection::start(self.shared.clone(), stream, Peer::Stream.into()));
         served.0.ended().await
     }
 

@@ -123,7 +123,7 @@ async fn accept<L: Listener>(server: &Server, mut listener: L) -> std::convert::
                     tokio::spawn(refuse(stream));
                     continue;
                 }
-                connection::start(server.shared.clone(), stream, peer);
+                connection::start(server.shared.clone(), stream, peer.into());
             }
             // The peer gave up before we came to it; the next one has nothing to do with that.
             Err(error) if is_of_the_peer(&error) => {}
