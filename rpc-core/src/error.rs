@@ -222,6 +222,18 @@ pub enum Disconnected {
     /// The peer gave a call the number of one that has not been answered yet.
     #[error("the peer used sequence number {0} again before its call was answered")]
     SeqInUse(u64),
+    /// There was no room for the connection.
+    #[error(
+        "{} too many connections, the server's limit is {limit} ({})",
+        if *.of_peer { "this peer has" } else { "there are" },
+        if *.of_peer { "ServerBuilder::max_connections_per_peer" } else { "ServerBuilder::max_connections" }
+    )]
+    TooManyConnections {
+        /// How many there may be.
+        limit: usize,
+        /// Whether that is the limit of connections from one address.
+        of_peer: bool,
+    },
     /// The peer did not begin to speak in time.
     #[error("the peer sent no preface within {} s", .0.as_secs_f32())]
     Handshake(Duration),

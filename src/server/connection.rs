@@ -11,20 +11,17 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, OnceLock, atomic::Ordering},
+    sync::{Arc, OnceLock},
     task::{Context as TaskContext, Poll, Waker},
 };
 
-use netrpc_core::{
-    CallId, Caller, Cancellation, Context, Metadata,
-    error::Disconnected,
-    wire::{self, GoAwayCode},
-};
+use netrpc_core::{CallId, Caller, Cancellation, Context, Metadata, error::Disconnected};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     Live, Shared,
+    admission::{Entrance, Place},
     driver::{Driver, Served},
     workers::{Stall, Watch, Workers},
 };
@@ -37,7 +34,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for IO {}
 
 /// A served connection.
 pub(super) struct Connection<IO> {
-    number: u64,
+    place: Place,
     pub(super) server: Arc<Shared>,
     pub(super) workers: Arc<Workers>,
     pub(super) caller: Arc<Caller>,
@@ -81,30 +78,27 @@ enum Work {
     Over(Result<(), Disconnected>),
 }
 
-/// Starts serving a stream.
+/// Starts serving a stream that was admitted.
 ///
 /// # Panics
 /// Outside a tokio runtime.
-pub(super) fn start<IO: Stream>(
-    server: Arc<Shared>,
-    io: IO,
-    caller: Caller,
-) -> Arc<Connection<IO>> {
-    let number = server.newest.fetch_add(1, Ordering::Relaxed) + 1;
+pub(super) fn start<IO: Stream>(entrance: Entrance, io: IO) -> Arc<Connection<IO>> {
+    let Entrance { place, caller, deadline, .. } = entrance;
+    let server = place.server.clone();
     let caller = Arc::new(caller);
-    let call = CallId { connection: number, seq: 0 };
+    let call = CallId { connection: place.number, seq: 0 };
     let connection = Arc::new(Connection {
-        number,
+        place,
         workers: Workers::current(),
         plain: Context::new(call, caller.clone(), None, Metadata::new(), Cancellation::new(), now),
         caller,
-        driver: Mutex::new(Driver::new(io, &server.limits, &server.registry)),
+        driver: Mutex::new(Driver::new(io, &server.limits, deadline, &server.registry)),
         mail: Mutex::default(),
         ended: Cancellation::new(),
         outcome: OnceLock::new(),
         server,
     });
-    connection.server.connections.lock().insert(number, connection.clone());
+    connection.place.hold(connection.clone());
     connection.clone().spawn(0);
     connection
 }
@@ -183,10 +177,8 @@ impl<IO: Stream> Connection<IO> {
         for seq in mail.finished.drain(..) {
             driver.session.finished(seq);
         }
-        if mail.drain && driver.session.drain() {
-            let text = "the server is shutting down";
-            let code = GoAwayCode::ShuttingDown;
-            driver.output.write(|out| wire::write_go_away(out, code, text));
+        if mail.drain {
+            driver.drain();
         }
         driver.aborted = mail.abort;
         mail.unread = false;
@@ -244,12 +236,11 @@ impl<IO: Stream> Connection<IO> {
         }
         if let Err(cause) = &result {
             let cause = netrpc_core::error::chain(cause);
-            tracing::debug!(connection = self.number, peer = %self.caller.peer, %cause, "connection ended");
+            tracing::debug!(connection = self.place.number, peer = %self.caller.peer, %cause, "connection ended");
         }
         let _ = self.outcome.set(result.map_err(Arc::new));
-        self.server.connections.lock().remove(&self.number);
+        self.place.leave();
         self.ended.cancel();
-        self.server.ended.notify_waiters();
     }
 }
 

@@ -125,7 +125,7 @@ pub(super) enum Served {
 }
 
 impl<IO: Stream> Driver<IO> {
-    pub(super) fn new(io: IO, limits: &Limits, registry: &Registry) -> Self {
+    pub(super) fn new(io: IO, limits: &Limits, handshake: Instant, registry: &Registry) -> Self {
         let session = SessionLimits { calls: limits.calls, waiting_bytes: limits.waiting_bytes };
         Driver {
             io: Some(io),
@@ -145,7 +145,7 @@ impl<IO: Stream> Driver<IO> {
             unfinished: Vec::new(),
             handshake: Some(Handshake {
                 limit: limits.handshake,
-                timer: Box::pin(tokio::time::sleep(limits.handshake)),
+                timer: Box::pin(tokio::time::sleep_until(handshake.into())),
             }),
             stall: None,
             yielded: false,
@@ -211,6 +211,9 @@ impl<IO: Stream> Driver<IO> {
                     preface.accept()?;
                     if !limits.protocols.contains(Protocol::Native) {
                         return Err(Disconnected::Disabled(Protocol::Native));
+                    }
+                    if self.session.is_draining() {
+                        self.say_goodbye();
                     }
                 }
                 Sniffed::Http if !tunnel => {
@@ -278,6 +281,19 @@ impl<IO: Stream> Driver<IO> {
     /// Whether nothing is served any more.
     pub(super) fn is_closing(&self) -> bool {
         self.closing.is_some()
+    }
+
+    /// Refuses new calls from now on, and ends when those that have come are answered.
+    pub(super) fn drain(&mut self) {
+        // Before its preface is there, the peer is told nothing: it may speak another language.
+        if self.session.drain() && matches!(self.speech, Speech::Native) {
+            self.say_goodbye();
+        }
+    }
+
+    fn say_goodbye(&mut self) {
+        let text = "the server is shutting down";
+        self.output.write(|out| wire::write_go_away(out, GoAwayCode::ShuttingDown, text));
     }
 
     /// Serves nothing from now on, tells the peer why in its own language, and ends.

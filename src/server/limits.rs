@@ -17,6 +17,7 @@ pub(super) struct Limits {
     pub(super) waiting_bytes: usize,
     pub(super) output_bytes: usize,
     pub(super) connections: usize,
+    pub(super) connections_per_peer: usize,
     pub(super) handshake: Duration,
     pub(super) write_stall: Duration,
     pub(super) protocols: Protocols,
@@ -30,6 +31,7 @@ impl Default for Limits {
             waiting_bytes: 1 << 20,
             output_bytes: 1 << 20,
             connections: 10_000,
+            connections_per_peer: 1000,
             handshake: Duration::from_secs(5),
             write_stall: Duration::from_secs(30),
             protocols: Protocols::default(),
@@ -69,6 +71,7 @@ pub enum SyncPolicy {
 /// | [`max_output_bytes`](Self::max_output_bytes) | 1 MiB per connection | the connection is not read from until the peer has read |
 /// | [`write_timeout`](Self::write_timeout) | 30 s | a peer that reads nothing for so long is closed |
 /// | [`max_connections`](Self::max_connections) | 10,000 | a further connection is told so and closed |
+/// | [`max_connections_per_peer`](Self::max_connections_per_peer) | 1000 | likewise |
 /// | [`handshake_timeout`](Self::handshake_timeout) | 5 s | a peer that has not sent its preface, or a first request in another protocol, is closed |
 ///
 /// ```
@@ -116,8 +119,21 @@ impl ServerBuilder {
     }
 
     /// How many connections there may be at once; 10,000 unless set.
+    ///
+    /// Each counts from the moment it is accepted, before anything is known of its peer.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.limits.connections = connections;
+        self
+    }
+
+    /// How many connections there may be at once from one IPv4 address, or from one IPv6 network
+    /// (a /64); 1000 unless set.
+    ///
+    /// Unix sockets and streams have no address and are not counted here. A proxy has one for all who
+    /// are behind it: where all peers come through one, let this be as large as
+    /// [`max_connections`](Self::max_connections).
+    pub fn max_connections_per_peer(mut self, connections: usize) -> Self {
+        self.limits.connections_per_peer = connections;
         self
     }
 

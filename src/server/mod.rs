@@ -1,5 +1,6 @@
 //! The server: services by name, for any number of connections.
 
+mod admission;
 mod answer;
 mod call;
 mod connection;
@@ -8,11 +9,7 @@ mod limits;
 mod serve;
 mod workers;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, atomic::AtomicU64},
-};
+use std::{fmt, sync::Arc};
 
 #[cfg(feature = "debug-page")]
 use netrpc_core::service::MethodTable;
@@ -21,11 +18,7 @@ use netrpc_core::{
     error::Disconnected,
     service::{IntoService, RegisterError, Registry, Service},
 };
-use parking_lot::Mutex;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::Notify,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use limits::{ServerBuilder, SyncPolicy};
 pub use serve::Serve;
@@ -33,6 +26,7 @@ pub use serve::Serve;
 #[cfg(feature = "debug-page")]
 use crate::debug::{DebugPage, Observation};
 use crate::{observe::ServerObserver, transport::Listener};
+use admission::Connections;
 use connection::{Connection, Stream};
 use limits::Limits;
 
@@ -73,12 +67,7 @@ struct Shared {
     policy: SyncPolicy,
     /// Where `CONNECT` leads to the services.
     http_path: String,
-    /// The number of the newest connection.
-    newest: AtomicU64,
-    /// Every connection that has not ended, by its number.
-    connections: Mutex<HashMap<u64, Arc<dyn Live>>>,
-    /// Told whenever a connection has ended.
-    ended: Notify,
+    connections: Connections,
     /// Whom it tells of its calls and connections.
     observer: ServerObserver,
     /// What its page knows of it.
@@ -112,9 +101,7 @@ impl Server {
             limits,
             policy,
             http_path,
-            newest: AtomicU64::new(0),
-            connections: Mutex::default(),
-            ended: Notify::new(),
+            connections: Connections::default(),
             observer: ServerObserver::new(),
             #[cfg(feature = "debug-page")]
             observation: Observation::begin(),
@@ -156,6 +143,9 @@ impl Server {
 
     /// Serves one connection until it ends; Go's `rpc.ServeConn`, for any stream.
     ///
+    /// It counts as one of [`max_connections`](ServerBuilder::max_connections), like those that come
+    /// from a listener.
+    ///
     /// # Errors
     /// What ended it, unless the peer left in peace.
     ///
@@ -175,9 +165,14 @@ impl Server {
                 self.0.abort();
             }
         }
-        let served =
-            AbortOnDrop(connection::start(self.shared.clone(), stream, Peer::Stream.into()));
-        served.0.ended().await
+        let served = match self.enter(Peer::Stream) {
+            Ok(entrance) => entrance.admit(stream).await.map(AbortOnDrop),
+            Err(cause) => {
+                self.turn_away(stream, &Peer::Stream, &cause);
+                Err(cause)
+            }
+        };
+        served.map_err(Arc::new)?.0.ended().await
     }
 
     /// The names of the registered services, sorted.
@@ -185,9 +180,9 @@ impl Server {
         self.shared.registry.snapshot().services().to_vec()
     }
 
-    /// How many connections are being served.
+    /// How many connections there are: those being served, and those that are not yet.
     pub fn connections(&self) -> usize {
-        self.shared.connections.lock().len()
+        self.shared.connections.count()
     }
 
     /// A page that shows the services, and what becomes of calls to them; Go's `/debug/rpc`.
@@ -211,24 +206,6 @@ impl Server {
     /// What its page knows of it.
     pub(crate) fn observation(&self) -> &Observation {
         &self.shared.observation
-    }
-}
-
-impl Server {
-    /// The connections that have not ended.
-    fn live(&self) -> Vec<Arc<dyn Live>> {
-        self.shared.connections.lock().values().cloned().collect()
-    }
-
-    /// Waits until there is no connection.
-    async fn idle(&self) {
-        loop {
-            let ended = self.shared.ended.notified();
-            if self.connections() == 0 {
-                return;
-            }
-            ended.await;
-        }
     }
 }
 

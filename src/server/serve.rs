@@ -2,21 +2,23 @@
 
 use std::{
     fmt,
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
 
-use netrpc_core::wire::{self, GoAwayCode, Preface};
-use tokio::io::AsyncWriteExt;
+use netrpc_core::Peer;
 
-use super::{Server, connection};
+use super::{Server, connection::Stream};
 use crate::transport::Listener;
 
 /// How long to wait after an accept that failed: the first time, and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// How many connections may wait to be accepted when a server shuts down; systems keep fewer.
+const BACKLOG: usize = 65_536;
 
 /// How long calls may take to finish after the signal, unless set otherwise.
 const GRACE: Duration = Duration::from_secs(30);
@@ -102,28 +104,25 @@ impl<L> fmt::Debug for Serve<L> {
 
 impl<L: Listener> Configured<L> {
     async fn run(self) {
-        let Configured { server, listener, signal, grace } = self;
+        let Configured { server, mut listener, signal, grace } = self;
         tokio::select! {
-            never = accept(&server, listener) => match never {},
+            never = accept(&server, &mut listener) => match never {},
             () = signal => {}
         }
+        take_the_rest(&server, &mut listener).await;
+        drop(listener);
         drain(&server, grace).await;
     }
 }
 
 /// Takes connections for ever.
-async fn accept<L: Listener>(server: &Server, mut listener: L) -> std::convert::Infallible {
+async fn accept<L: Listener>(server: &Server, listener: &mut L) -> std::convert::Infallible {
     let mut backoff = BACKOFF.0;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 backoff = BACKOFF.0;
-                if server.connections() >= server.shared.limits.connections {
-                    tracing::warn!(%peer, "refused a connection: there are too many");
-                    tokio::spawn(refuse(stream));
-                    continue;
-                }
-                connection::start(server.shared.clone(), stream, peer.into());
+                take(server, stream, peer);
             }
             // The peer gave up before we came to it; the next one has nothing to do with that.
             Err(error) if is_of_the_peer(&error) => {}
@@ -136,32 +135,44 @@ async fn accept<L: Listener>(server: &Server, mut listener: L) -> std::convert::
     }
 }
 
+/// Takes the connections that wait to be accepted: to close the listener would break them, and a client
+/// that has sent a call along could not know that it has not run. So it is told.
+async fn take_the_rest<L: Listener>(server: &Server, listener: &mut L) {
+    for _ in 0..BACKLOG {
+        let accepted = poll_fn(|cx| Poll::Ready(pin!(listener.accept()).poll(cx))).await;
+        match accepted {
+            Poll::Ready(Ok((stream, peer))) => take(server, stream, peer),
+            Poll::Ready(Err(error)) if is_of_the_peer(&error) => {}
+            Poll::Ready(Err(_)) | Poll::Pending => return,
+        }
+    }
+}
+
 fn is_of_the_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Tells a client that there is no room for it.
-async fn refuse(mut stream: impl AsyncWriteExt + Unpin) {
-    let mut out = Preface::OURS.to_bytes().to_vec();
-    let text = "the server has too many connections";
-    wire::write_go_away(&mut out, GoAwayCode::TooManyConnections, text);
-    // It fits into an empty socket buffer, so this does not wait for the peer.
-    let _ = stream.write_all(&out).await;
-    let _ = stream.shutdown().await;
+/// Gives a connection its place and a task of its own, or sends it away.
+fn take<IO: Stream>(server: &Server, stream: IO, peer: Peer) {
+    match server.enter(peer.clone()) {
+        Ok(entrance) => {
+            tokio::spawn(entrance.admit(stream));
+        }
+        Err(cause) => server.turn_away(stream, &peer, &cause),
+    }
 }
 
 /// Ends every connection of the server: in peace within `grace`, by force after it.
 async fn drain(server: &Server, grace: Duration) {
-    for connection in server.live() {
-        connection.drain();
-    }
-    if tokio::time::timeout(grace, server.idle()).await.is_err() {
-        let left = server.live();
+    let connections = &server.shared.connections;
+    connections.drain();
+    if tokio::time::timeout(grace, connections.idle()).await.is_err() {
+        let left = connections.live();
         tracing::warn!(connections = left.len(), ?grace, "calls did not finish in time");
         for connection in left {
             connection.abort();
         }
-        server.idle().await;
+        connections.idle().await;
     }
 }
