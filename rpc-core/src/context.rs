@@ -17,7 +17,7 @@ use core::net::SocketAddr;
 
 use parking_lot::Mutex;
 
-use crate::{identity::Identity, metadata::Metadata};
+use crate::{identity::Identity, metadata::Metadata, trace::TraceContext};
 
 /// A call seen from its handler: deadline, cancellation, peer, metadata, identity.
 ///
@@ -34,6 +34,8 @@ struct Inner {
     deadline: Option<Instant>,
     now: fn() -> Instant,
     metadata: Metadata,
+    /// The span that serves the call, if there is one.
+    span: Option<TraceContext>,
     /// What goes back with the reply; locked for single inserts only.
     reply_metadata: Mutex<Metadata>,
     cancellation: Cancellation,
@@ -50,8 +52,19 @@ impl Context {
         now: fn() -> Instant,
     ) -> Self {
         let reply_metadata = Mutex::new(Metadata::new());
-        let inner = Inner { call, caller, deadline, now, metadata, reply_metadata, cancellation };
+        let span = None;
+        let inner =
+            Inner { call, caller, deadline, now, metadata, span, reply_metadata, cancellation };
         Context { inner: Arc::new(inner) }
+    }
+
+    /// The same call, served by this span; the driver's side, before anybody else holds it.
+    #[must_use]
+    pub fn in_span(mut self, span: Option<TraceContext>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.span = span;
+        }
+        self
     }
 
     /// The call's identity within this server process.
@@ -95,6 +108,16 @@ impl Context {
     /// Metadata that came with the call.
     pub fn metadata(&self) -> &Metadata {
         &self.inner.metadata
+    }
+
+    /// The call's place in a trace: the span that serves it, where there are spans, and else the
+    /// caller's; `None` if neither is there, or what the caller has sent means nothing.
+    ///
+    /// Calls that the handler makes on are its children by themselves, while it runs. What goes on
+    /// elsewhere takes this along.
+    pub fn trace(&self) -> Option<TraceContext> {
+        let Inner { span, metadata, .. } = &*self.inner;
+        span.clone().or_else(|| TraceContext::from_metadata(metadata))
     }
 
     /// Sends a metadata entry back with the reply; an entry of the same key is replaced.

@@ -11,6 +11,7 @@
 //! | 0 | [`pending`] | the calls a client waits for |
 //! | 0 | [`wire`] | bytes ↔ frames |
 //! | 0 | [`dialect`] | the protocols of Go's `net/rpc` ↔ frames |
+//! | 0 | [`trace`] | where a call stands in a trace that spans processes |
 //! | 0 | [`codec`] | bodies ↔ serde types |
 //! | 0 | [`error`] | what can go wrong, and who is to blame |
 //!
@@ -28,6 +29,7 @@ pub mod metadata;
 pub mod pending;
 pub mod service;
 pub mod session;
+pub mod trace;
 pub mod wire;
 
 pub use context::{CallId, Caller, Cancellation, Context, Peer};
