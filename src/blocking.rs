@@ -69,7 +69,8 @@ impl Client {
     /// # Errors
     /// [`Error::Connect`] if none of the addresses takes the connection.
     pub fn dial_with(builder: ClientBuilder, addr: impl Address) -> Result<Self, Error> {
-        let runtime = Inside::new().map_err(|cause| no_runtime(format!("{addr:?}"), cause))?;
+        let runtime =
+            Inside::new().map_err(|cause| no_runtime(addr.target().to_string(), cause))?;
         let inner = runtime.block_on(builder.dial(addr))?;
         Ok(Client { inner, runtime: Arc::new(runtime) })
     }
@@ -81,7 +82,8 @@ impl Client {
     /// anything but 200.
     #[cfg(feature = "go")]
     pub fn dial_http(addr: impl Address) -> Result<Self, Error> {
-        let runtime = Inside::new().map_err(|cause| no_runtime(format!("{addr:?}"), cause))?;
+        let runtime =
+            Inside::new().map_err(|cause| no_runtime(addr.target().to_string(), cause))?;
         let inner = runtime.block_on(crate::Client::dial_http(addr))?;
         Ok(Client { inner, runtime: Arc::new(runtime) })
     }

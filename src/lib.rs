@@ -119,7 +119,11 @@ pub use netrpc_derive::service;
 #[cfg(feature = "go")]
 pub use netrpc_gob as gob;
 pub use server::{Serve, Server, ServerBuilder, SyncPolicy};
-pub use transport::{Address, Listener};
+#[cfg(feature = "go")]
+pub use transport::HttpConnect;
+#[cfg(unix)]
+pub use transport::Unix;
+pub use transport::{Address, Connector, Listener, Target, Tcp};
 
 /// What the code that `#[service]` writes refers to; not for others, and not stable.
 #[doc(hidden)]

@@ -303,7 +303,7 @@ fn wrong_arguments_are_told_in_one_line() {
     for (args, told) in [
         (["no-such-file"], "wordcount: cannot read no-such-file: "),
         (["examples"], "wordcount: examples is a directory"),
-        (["--connect=nowhere"], "wordcount: cannot connect to nowhere: "),
+        (["--connect=nowhere"], "wordcount: cannot connect to nowhere: the port is missing"),
         (["--serve=nowhere"], "wordcount: cannot listen on nowhere: "),
     ] {
         let (code, stdout, stderr) = wordcount(args);

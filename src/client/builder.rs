@@ -1,18 +1,16 @@
 //! How a client connects, and what it allows its server and its callers.
 
-#[cfg(feature = "go")]
-use std::io;
-use std::{path::Path, time::Duration};
+#[cfg(unix)]
+use std::path::Path;
+use std::time::Duration;
 
 use netrpc_core::dialect::Language;
-#[cfg(feature = "go")]
-use netrpc_core::dialect::http;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Client;
 use crate::{
-    CallOptions, Error,
-    transport::{self, Address},
+    Address, CallOptions, Connector, Error, Tcp,
+    transport::{self, CONNECT_TIMEOUT},
 };
 
 /// The limits of one client's connection.
@@ -22,6 +20,7 @@ pub(super) struct ClientLimits {
     pub(super) wire: Option<Language>,
     pub(super) max_frame: u32,
     pub(super) queued_bytes: usize,
+    pub(super) connect: Duration,
     pub(super) handshake: Duration,
 }
 
@@ -85,6 +84,7 @@ impl ClientBuilder {
             wire: None,
             max_frame: netrpc_core::wire::DEFAULT_MAX_FRAME,
             queued_bytes: 16 << 20,
+            connect: CONNECT_TIMEOUT,
             handshake: Duration::from_secs(5),
         };
         ClientBuilder {
@@ -110,6 +110,15 @@ impl ClientBuilder {
     /// [`Error::QueueFull`].
     pub fn max_queued_bytes(mut self, bytes: usize) -> Self {
         self.limits.queued_bytes = bytes;
+        self
+    }
+
+    /// How long connecting may take, the look-up of a name and everything up to the first byte of a call
+    /// included; 10 s unless set.
+    ///
+    /// Where a name has several addresses, each gets its share of the time: see [`Tcp`].
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.connect = timeout;
         self
     }
 
@@ -152,7 +161,7 @@ impl ClientBuilder {
     /// anything but 200.
     #[cfg(feature = "go")]
     pub async fn dial_http(self, addr: impl Address) -> Result<Client, Error> {
-        self.dial_http_path(addr, http::DEFAULT_PATH).await
+        self.dial_http_path(addr, netrpc_core::dialect::http::DEFAULT_PATH).await
     }
 
     /// The same on another path; Go's `rpc.DialHTTPPath("tcp", addr, path)`.
@@ -161,18 +170,11 @@ impl ClientBuilder {
     /// As [`dial_http`](Self::dial_http).
     #[cfg(feature = "go")]
     pub async fn dial_http_path(mut self, addr: impl Address, path: &str) -> Result<Client, Error> {
-        let text = transport::text(&addr);
-        let mut stream = transport::dial(addr).await?;
-        let tunnel = transport::connect(&mut stream, path);
-        let opened = match tokio::time::timeout(self.limits.handshake, tunnel).await {
-            Ok(opened) => opened,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer to CONNECT")),
-        };
-        opened.map_err(|cause| Error::Connect { addr: text, cause })?;
         if !self.wire_chosen {
             self.limits.wire = Some(Language::Gob);
         }
-        Ok(self.connect(stream))
+        let connector = transport::HttpConnect::with_path(self.tcp(addr), path);
+        self.connect_with(connector).await
     }
 
     /// Connects over TCP; Go's `rpc.Dial("tcp", addr)`.
@@ -180,8 +182,8 @@ impl ClientBuilder {
     /// # Errors
     /// [`Error::Connect`] if none of the addresses takes the connection.
     pub async fn dial(self, addr: impl Address) -> Result<Client, Error> {
-        let stream = transport::dial(addr).await?;
-        Ok(self.connect(stream))
+        let connector = self.tcp(addr);
+        self.connect_with(connector).await
     }
 
     /// Connects over a Unix socket; Go's `rpc.Dial("unix", path)`.
@@ -190,8 +192,21 @@ impl ClientBuilder {
     /// [`Error::Connect`] if nobody listens there.
     #[cfg(unix)]
     pub async fn dial_unix(self, path: impl AsRef<Path>) -> Result<Client, Error> {
-        let stream = transport::dial_unix(path.as_ref()).await?;
+        self.connect_with(transport::Unix::new(path.as_ref())).await
+    }
+
+    /// Connects in a way of your own; see [`Connector`].
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if the connector fails, or takes longer than
+    /// [`connect_timeout`](Self::connect_timeout).
+    pub async fn connect_with(self, connector: impl Connector) -> Result<Client, Error> {
+        let stream = transport::connect(&connector, self.limits.connect).await?;
         Ok(self.connect(stream))
+    }
+
+    fn tcp(&self, addr: impl Address) -> Tcp {
+        Tcp::new(addr).timeout(self.limits.connect)
     }
 
     /// Speaks over a stream that is connected already; Go's `rpc.NewClient(conn)`.
