@@ -28,6 +28,8 @@ pub(crate) struct Outgoing {
     written: usize,
     /// Bytes that are not.
     len: usize,
+    /// Whether the stream may keep some of those it was given until it is flushed.
+    unflushed: bool,
 }
 
 impl Outgoing {
@@ -36,8 +38,9 @@ impl Outgoing {
         self.len
     }
 
+    /// Whether the peer has been sent everything: nothing waits here, nor in the stream itself.
     pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len == 0 && !self.unflushed
     }
 
     /// Whether an idle connection would keep memory here.
@@ -69,7 +72,7 @@ impl Outgoing {
             frame.clear();
             return;
         }
-        if self.is_empty() {
+        if self.len == 0 {
             self.chunks.clear();
         }
         self.len += frame.len();
@@ -78,8 +81,10 @@ impl Outgoing {
 
     /// Takes everything from `other`.
     pub(crate) fn append(&mut self, other: &mut Outgoing) {
-        if self.is_empty() {
+        if self.len == 0 {
             std::mem::swap(self, other);
+            // Each stays with its own stream.
+            std::mem::swap(&mut self.unflushed, &mut other.unflushed);
             return;
         }
         debug_assert_eq!(other.written, 0, "what is being written stays where it is");
@@ -96,7 +101,7 @@ impl Outgoing {
     /// Hands everything over, in pieces of whole frames.
     pub(crate) fn drain(&mut self, mut take: impl FnMut(&[u8])) {
         debug_assert_eq!(self.written, 0, "what is being written stays where it is");
-        if self.is_empty() {
+        if self.len == 0 {
             return;
         }
         let last = self.chunks.len() - 1;
@@ -109,7 +114,7 @@ impl Outgoing {
         self.len = 0;
     }
 
-    /// Writes as much as `io` takes: `Ready` with the bytes of this call once nothing is left.
+    /// Writes as much as `io` takes: `Ready` once nothing is left, here or in `io`.
     ///
     /// `progress` counts every byte handed over, also when the call ends `Pending` or failed.
     pub(crate) fn poll_write<IO: AsyncWrite + Unpin>(
@@ -132,6 +137,12 @@ impl Outgoing {
             }
             *progress += n as u64;
             self.advance(n);
+            self.unflushed = true;
+        }
+        // A socket has nothing to flush; TLS, and whatever else buffers, may.
+        if self.unflushed {
+            ready!(Pin::new(io).poll_flush(cx))?;
+            self.unflushed = false;
         }
         Poll::Ready(Ok(()))
     }
@@ -185,6 +196,16 @@ mod tests {
         taken: Vec<u8>,
         at_once: usize,
         vectored: bool,
+        /// How often it is not done yet when it is to flush.
+        sluggish: usize,
+        /// Bytes that it has taken and not flushed.
+        held: usize,
+    }
+
+    impl Sip {
+        fn new(at_once: usize, vectored: bool) -> Self {
+            Sip { taken: Vec::new(), at_once, vectored, sluggish: 0, held: 0 }
+        }
     }
 
     impl AsyncWrite for Sip {
@@ -194,6 +215,7 @@ mod tests {
             bytes: &[u8],
         ) -> Poll<io::Result<usize>> {
             let n = self.at_once.min(bytes.len());
+            self.held += n;
             self.taken.extend_from_slice(&bytes[..n]);
             Poll::Ready(Ok(n))
         }
@@ -209,6 +231,7 @@ mod tests {
                 self.taken.extend_from_slice(&slice[..n]);
                 left -= n;
             }
+            self.held += self.at_once - left;
             Poll::Ready(Ok(self.at_once - left))
         }
 
@@ -216,7 +239,12 @@ mod tests {
             self.vectored
         }
 
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.sluggish > 0 {
+                self.sluggish -= 1;
+                return Poll::Pending;
+            }
+            self.held = 0;
             Poll::Ready(Ok(()))
         }
 
@@ -234,7 +262,7 @@ mod tests {
     fn bytes_leave_in_order_whatever_the_writer_takes() {
         for at_once in [1, 7, LARGE, usize::MAX] {
             for vectored in [false, true] {
-                let mut sip = Sip { taken: Vec::new(), at_once, vectored };
+                let mut sip = Sip::new(at_once, vectored);
                 let mut cx = Context::from_waker(Waker::noop());
                 let (mut queue, mut other) = (Outgoing::default(), Outgoing::default());
                 let mut expected = Vec::new();
@@ -262,5 +290,25 @@ mod tests {
                 assert!(kept <= KEEP, "{kept} bytes kept");
             }
         }
+    }
+
+    #[test]
+    fn what_the_stream_holds_back_is_not_written_yet() {
+        let mut sip = Sip { sluggish: 2, ..Sip::new(3, true) };
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut queue, mut other) = (Outgoing::default(), Outgoing::default());
+        let mut progress = 0;
+        queue.push(&mut b"hello".to_vec());
+        assert!(queue.poll_write(&mut sip, &mut cx, &mut progress).is_pending());
+        assert_eq!((queue.len(), sip.held, progress), (0, 5, 5));
+        assert!(!queue.is_empty(), "it is to be asked again");
+        // More joins meanwhile, into the buffers of the other queue.
+        other.push(&mut b" world".to_vec());
+        queue.append(&mut other);
+        assert!(other.is_empty() && !queue.is_empty());
+        assert!(queue.poll_write(&mut sip, &mut cx, &mut progress).is_pending());
+        assert!(queue.poll_write(&mut sip, &mut cx, &mut progress).is_ready());
+        assert!(queue.is_empty());
+        assert_eq!((sip.held, &*sip.taken, progress), (0, &b"hello world"[..], 11));
     }
 }

@@ -278,6 +278,15 @@ impl<IO: Stream> Driver<IO> {
         }
     }
 
+    /// Whether the peer has been sent all that there is for it.
+    fn is_written(&self) -> bool {
+        self.output.is_empty()
+            && match &self.speech {
+                Speech::Foreign(foreigner) => foreigner.translated.is_empty(),
+                Speech::Native | Speech::Unknown { .. } => true,
+            }
+    }
+
     /// Whether nothing is served any more.
     pub(super) fn is_closing(&self) -> bool {
         self.closing.is_some()
@@ -378,7 +387,7 @@ impl<IO: Stream> Driver<IO> {
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
         let done = self.closing.is_some() && !self.owes_answers()
             || (self.session.is_draining() || self.peer_gone) && self.session.is_idle();
-        if !done || self.queued() > 0 {
+        if !done || !self.is_written() {
             return Poll::Pending;
         }
         let draining = self.closing.is_none() && !self.peer_gone;
@@ -386,11 +395,11 @@ impl<IO: Stream> Driver<IO> {
         // refusal, until it has gone.
         if !self.shut && !draining {
             let Some(io) = &mut self.io else { return Poll::Pending };
-            // What it gives does not matter: the connection ends.
-            let _ = ready!(Pin::new(io).poll_shutdown(cx));
-            self.shut = true;
+            // What it gives does not matter: the connection ends. A stream that has something to say
+            // at the end, as TLS has, may wait for the peer to read.
+            self.shut = Pin::new(io).poll_shutdown(cx).is_ready();
         }
-        if self.peer_gone {
+        if self.peer_gone && self.shut {
             return Poll::Ready(self.closing.take().map_or(Ok(()), Err));
         }
         let linger = self.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
