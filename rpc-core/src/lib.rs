@@ -25,6 +25,7 @@ pub mod dialect;
 pub mod error;
 pub mod fault;
 pub mod identity;
+mod kind;
 pub mod metadata;
 pub mod pending;
 pub mod service;
