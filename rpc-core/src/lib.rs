@@ -9,6 +9,7 @@
 //! | 1 | [`service`] | names → methods, and how a handler is called; futures, but no executor |
 //! | 0 | [`session`] | one connection's rules, on the server's side |
 //! | 0 | [`pending`] | the calls a client waits for |
+//! | 0 | [`backoff`] | when to try again |
 //! | 0 | [`wire`] | bytes ↔ frames |
 //! | 0 | [`dialect`] | the protocols of Go's `net/rpc` ↔ frames |
 //! | 0 | [`trace`] | where a call stands in a trace that spans processes |
@@ -19,6 +20,7 @@
 //! the protocol themselves.
 #![forbid(unsafe_code)]
 
+pub mod backoff;
 pub mod codec;
 pub mod context;
 pub mod dialect;
