@@ -1,6 +1,7 @@
 //! What a handler can know about the call it serves.
 
 use std::{
+    any::Any,
     fmt,
     future::Future,
     path::PathBuf,
@@ -17,7 +18,7 @@ use core::net::SocketAddr;
 
 use parking_lot::Mutex;
 
-use crate::{identity::Identity, metadata::Metadata, trace::TraceContext};
+use crate::{Extensions, identity::Identity, metadata::Metadata, trace::TraceContext};
 
 /// A call seen from its handler: deadline, cancellation, peer, metadata, identity.
 ///
@@ -36,6 +37,8 @@ struct Inner {
     metadata: Metadata,
     /// The span that serves the call, if there is one.
     span: Option<TraceContext>,
+    /// What the server's checks and layers have left; of a connection's, until one is added.
+    extensions: Option<Arc<Extensions>>,
     /// What goes back with the reply; locked for single inserts only.
     reply_metadata: Mutex<Metadata>,
     cancellation: Cancellation,
@@ -52,9 +55,17 @@ impl Context {
         now: fn() -> Instant,
     ) -> Self {
         let reply_metadata = Mutex::new(Metadata::new());
-        let span = None;
-        let inner =
-            Inner { call, caller, deadline, now, metadata, span, reply_metadata, cancellation };
+        let inner = Inner {
+            call,
+            caller,
+            deadline,
+            now,
+            metadata,
+            span: None,
+            extensions: None,
+            reply_metadata,
+            cancellation,
+        };
         Context { inner: Arc::new(inner) }
     }
 
@@ -65,6 +76,23 @@ impl Context {
             inner.span = span;
         }
         self
+    }
+
+    /// The same, with what is known of its connection; the driver's side.
+    #[must_use]
+    pub fn with_extensions(mut self, extensions: Option<Arc<Extensions>>) -> Self {
+        if extensions.is_some() {
+            self.inner_mut().extensions = extensions;
+        }
+        self
+    }
+
+    /// What only one context knows: this one, from now on.
+    fn inner_mut(&mut self) -> &mut Inner {
+        if Arc::get_mut(&mut self.inner).is_none() {
+            self.inner = Arc::new(self.inner.copy());
+        }
+        Arc::get_mut(&mut self.inner).expect("nobody else has it")
     }
 
     /// The call's identity within this server process.
@@ -120,6 +148,25 @@ impl Context {
         span.clone().or_else(|| TraceContext::from_metadata(metadata))
     }
 
+    /// Metadata that came with the call, to be changed by what stands before its handler. Clones made
+    /// earlier keep what they have.
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.inner_mut().metadata
+    }
+
+    /// What the server's checks, of the connection or of this call, or its layers have left: the
+    /// caller's principal, say. `None` if nobody has left a `T`.
+    pub fn extension<T: Any>(&self) -> Option<&T> {
+        self.inner.extensions.as_ref()?.get()
+    }
+
+    /// Leaves a value for those who see the call after this, in place of one of its type. Clones made
+    /// earlier keep what they have.
+    pub fn insert_extension<T: Any + Send + Sync>(&mut self, value: T) {
+        let extensions = self.inner_mut().extensions.get_or_insert_default();
+        Arc::make_mut(extensions).insert(value);
+    }
+
     /// Sends a metadata entry back with the reply; an entry of the same key is replaced.
     ///
     /// Metadata over its limits (64 entries, 16 KiB) turns the reply into a fault that says so.
@@ -154,6 +201,24 @@ impl Context {
     /// The token behind [`cancelled`](Self::cancelled), to hand to other tasks.
     pub fn cancellation(&self) -> &Cancellation {
         &self.inner.cancellation
+    }
+}
+
+impl Inner {
+    /// The same call, for one who changes what is known of it.
+    fn copy(&self) -> Inner {
+        let reply_metadata = self.reply_metadata.lock().clone();
+        Inner {
+            call: self.call,
+            caller: self.caller.clone(),
+            deadline: self.deadline,
+            now: self.now,
+            metadata: self.metadata.clone(),
+            span: self.span.clone(),
+            extensions: self.extensions.clone(),
+            reply_metadata: Mutex::new(reply_metadata),
+            cancellation: self.cancellation.clone(),
+        }
     }
 }
 
@@ -350,6 +415,30 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    #[test]
+    fn what_one_context_is_given_its_clones_do_not_see() {
+        #[allow(clippy::disallowed_methods)] // nobody asks it
+        let now = Instant::now;
+        let caller = Arc::new(Peer::Stream.into());
+        let call = CallId { connection: 1, seq: 2 };
+        let mut all = Extensions::new();
+        all.insert("of the connection");
+        let all = Arc::new(all);
+        let mut cx = Context::new(call, caller, None, Metadata::new(), Cancellation::new(), now)
+            .with_extensions(Some(all.clone()));
+        cx.set_reply_metadata("a", "1");
+        let clone = cx.clone();
+        cx.metadata_mut().insert("k", "v");
+        cx.insert_extension(7u8);
+        assert_eq!((cx.metadata().get("k"), clone.metadata().get("k")), (Some("v"), None));
+        assert_eq!((cx.extension::<u8>(), clone.extension::<u8>()), (Some(&7), None));
+        assert_eq!(cx.extension(), Some(&"of the connection"));
+        assert_eq!(all.get::<u8>(), None, "a call's is not its connection's");
+        assert_eq!(cx.take_reply_metadata().get("a"), Some("1"));
+        cx.cancellation().cancel();
+        assert!(clone.is_cancelled(), "it is the same call");
     }
 
     #[test]

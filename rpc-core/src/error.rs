@@ -63,6 +63,10 @@ pub enum Error {
     #[error("the server cancelled the call: {0}")]
     Cancelled(String),
 
+    /// The server failed outside of the method: in one of its layers, say.
+    #[error("the server failed: {0}")]
+    Server(String),
+
     /// Too much is waiting to be sent on this connection; nothing was sent.
     #[error("{queued} bytes already wait to be sent on this connection, its limit is {limit}")]
     QueueFull {
@@ -101,7 +105,8 @@ impl Error {
             | Error::Panicked(_)
             | Error::ReplyLost(_)
             | Error::Decode(_)
-            | Error::Cancelled(_) => true,
+            | Error::Cancelled(_)
+            | Error::Server(_) => true,
             Error::Refused { .. }
             | Error::Encode(_)
             | Error::TooLarge(_)
@@ -146,12 +151,15 @@ impl Error {
             FaultCode::ShuttingDown => refused(Refusal::ShuttingDown, fault),
             FaultCode::Unsupported => refused(Refusal::Unsupported, fault),
             FaultCode::RequestTooLarge => refused(Refusal::TooLarge, fault),
+            FaultCode::Unauthenticated => refused(Refusal::Unauthenticated, fault),
+            FaultCode::Denied => refused(Refusal::Denied, fault),
             FaultCode::Expired => Error::Deadline { may_have_run: false },
             FaultCode::DeadlineExceeded => Error::Deadline { may_have_run: true },
             FaultCode::BadReply | FaultCode::ReplyTooLarge => {
                 Error::ReplyLost(fault.message().to_owned())
             }
             FaultCode::Cancelled => Error::Cancelled(fault.message().to_owned()),
+            FaultCode::Failed => Error::Server(fault.message().to_owned()),
             // A server newer than this client: all that is known is its text.
             FaultCode::Other(_) => Error::Method(fault),
         }
@@ -178,6 +186,10 @@ pub enum Refusal {
     ShuttingDown,
     /// The request asks for something this server does not know.
     Unsupported,
+    /// The server does not know who calls, and wants to.
+    Unauthenticated,
+    /// Whoever calls may not make this call.
+    Denied,
 }
 
 /// What ended a connection.

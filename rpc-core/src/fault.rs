@@ -38,9 +38,38 @@ impl Fault {
         Self::with_code(FaultCode::Method, message)
     }
 
+    /// Refuses a call of somebody who has not said who it is, or not convincingly; the caller sees
+    /// [`Refusal::Unauthenticated`](crate::Refusal::Unauthenticated).
+    ///
+    /// A promise that the call has had no effect: what a server's check says before the method runs,
+    /// or a method before it has done anything. The same holds for [`denied`](Self::denied) and
+    /// [`overloaded`](Self::overloaded).
+    pub fn unauthenticated(reason: impl Into<String>) -> Self {
+        Self::with_code(FaultCode::Unauthenticated, reason)
+    }
+
+    /// Refuses a call that this caller may not make; it sees
+    /// [`Refusal::Denied`](crate::Refusal::Denied).
+    pub fn denied(reason: impl Into<String>) -> Self {
+        Self::with_code(FaultCode::Denied, reason)
+    }
+
+    /// Refuses a call that another try later may get through; the caller sees
+    /// [`Refusal::Overloaded`](crate::Refusal::Overloaded).
+    pub fn overloaded(reason: impl Into<String>) -> Self {
+        Self::with_code(FaultCode::Overloaded, reason)
+    }
+
     /// A fault of another kind; the driver's way to refuse a call.
     pub fn with_code(code: FaultCode, message: impl Into<String>) -> Self {
         Fault { code, message: message.into(), detail: Bytes::new() }
+    }
+
+    /// The same fault with another code.
+    #[must_use]
+    pub fn into_code(mut self, code: FaultCode) -> Self {
+        self.code = code;
+        self
     }
 
     /// A fault as it came off the wire.

@@ -29,6 +29,9 @@ impl FaultCode {
             FaultCode::Unsupported => "unsupported",
             FaultCode::ReplyTooLarge => "reply_too_large",
             FaultCode::RequestTooLarge => "request_too_large",
+            FaultCode::Unauthenticated => "unauthenticated",
+            FaultCode::Denied => "denied",
+            FaultCode::Failed => "failed",
             FaultCode::Other(_) => "other",
         }
     }
@@ -46,6 +49,8 @@ impl Refusal {
             Refusal::Overloaded => FaultCode::Overloaded,
             Refusal::ShuttingDown => FaultCode::ShuttingDown,
             Refusal::Unsupported => FaultCode::Unsupported,
+            Refusal::Unauthenticated => FaultCode::Unauthenticated,
+            Refusal::Denied => FaultCode::Denied,
         };
         code.kind()
     }
@@ -66,6 +71,7 @@ impl Error {
             Error::Deadline { may_have_run: false } => FaultCode::Expired.kind(),
             Error::Deadline { may_have_run: true } => FaultCode::DeadlineExceeded.kind(),
             Error::Cancelled(_) => FaultCode::Cancelled.kind(),
+            Error::Server(_) => FaultCode::Failed.kind(),
             Error::QueueFull { .. } => "queue_full",
             Error::Shutdown { .. } => "shutdown",
             Error::Connect { .. } => "connect",

@@ -25,6 +25,7 @@ pub mod codec;
 pub mod context;
 pub mod dialect;
 pub mod error;
+mod extensions;
 pub mod fault;
 pub mod identity;
 mod kind;
@@ -37,6 +38,7 @@ pub mod wire;
 
 pub use context::{CallId, Caller, Cancellation, Context, Peer};
 pub use error::{Error, Refusal};
+pub use extensions::Extensions;
 pub use fault::Fault;
 pub use identity::Identity;
 pub use metadata::Metadata;

@@ -3,7 +3,9 @@
 //! The driver reads frames and asks [`admit`](ServerSession::admit) for each request. A call that is
 //! answered on the spot costs the session nothing; one that goes on elsewhere is
 //! [`started`](ServerSession::started) and later [`finished`](ServerSession::finished), which hands
-//! out the next call that waits. Calls over the limit wait in the order they came, and while too
+//! out the next call that waits. One that is answered although its handler still runs
+//! [`lingers`](ServerSession::lingers) and keeps its slot until that has [`ended`](ServerSession::ended).
+//! Calls over the limit wait in the order they came, and while too
 //! many bytes wait the driver must not read on ([`wants_more`](ServerSession::wants_more)).
 //!
 //! | state | request | drain | last call finished |
@@ -36,6 +38,8 @@ pub struct ServerSession<C, W> {
     limits: SessionLimits,
     /// Calls that run elsewhere, by sequence number.
     running: HashMap<u64, C, FxBuildHasher>,
+    /// Calls that are answered and whose handlers still run elsewhere.
+    lingering: usize,
     /// Calls over the limit, oldest first.
     waiting: VecDeque<Waiting<W>>,
     /// Their numbers: there may be tens of thousands.
@@ -83,6 +87,7 @@ impl<C, W> ServerSession<C, W> {
         ServerSession {
             limits,
             running: HashMap::default(),
+            lingering: 0,
             waiting: VecDeque::new(),
             waiting_seqs: HashSet::default(),
             waiting_bytes: 0,
@@ -109,10 +114,15 @@ impl<C, W> ServerSession<C, W> {
         if deadline.is_some_and(|deadline| deadline <= now()) {
             return Admission::Refuse(expired());
         }
-        if self.running.len() < self.limits.calls && self.waiting.is_empty() {
+        if self.has_slot() && self.waiting.is_empty() {
             return Admission::Run;
         }
         Admission::Wait
+    }
+
+    /// Whether one more may run.
+    fn has_slot(&self) -> bool {
+        self.running.len() + self.lingering < self.limits.calls
     }
 
     fn is_in_use(&self, seq: u64) -> bool {
@@ -139,9 +149,21 @@ impl<C, W> ServerSession<C, W> {
         }
     }
 
+    /// Call `seq` has been answered, and its handler still runs: nobody waits for it any more, but it
+    /// counts.
+    pub fn lingers(&mut self, seq: u64) {
+        self.finished(seq);
+        self.lingering += 1;
+    }
+
+    /// The handler of a call that [lingered](Self::lingers) has ended.
+    pub fn ended(&mut self) {
+        self.lingering -= 1;
+    }
+
     /// The next call that waited and may run now.
     pub fn next_waiting(&mut self) -> Option<(u64, W)> {
-        if self.running.len() >= self.limits.calls {
+        if !self.has_slot() {
             return None;
         }
         let Waiting { seq, bytes, call } = self.waiting.pop_front()?;
@@ -187,7 +209,7 @@ impl<C, W> ServerSession<C, W> {
 
     /// Whether no call runs or waits.
     pub fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.waiting.is_empty()
+        self.running.is_empty() && self.waiting.is_empty() && self.lingering == 0
     }
 
     /// The calls that run elsewhere.
@@ -273,6 +295,26 @@ mod tests {
         session.wait(3, 10, "three");
         session.finished(1);
         assert_eq!(session.admit(4, None, now), Admission::Wait);
+    }
+
+    #[test]
+    fn a_call_that_is_answered_before_its_handler_ends_keeps_its_slot() {
+        let mut session = session();
+        session.started(1, "");
+        session.started(2, "");
+        session.wait(3, 10, "three");
+        session.lingers(1);
+        assert_eq!(session.next_waiting(), None);
+        assert_eq!(session.admit(1, None, now), Admission::Wait, "its number is free");
+        session.finished(2);
+        assert_eq!(session.next_waiting(), Some((3, "three")));
+        session.lingers(3); // on the spot
+        assert_eq!(session.admit(4, None, now), Admission::Wait);
+        session.ended();
+        assert_eq!(session.admit(4, None, now), Admission::Run);
+        assert!(!session.is_idle(), "the last of them still runs");
+        session.ended();
+        assert!(session.is_idle());
     }
 
     #[test]

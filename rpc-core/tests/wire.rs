@@ -654,8 +654,11 @@ fn fault_codes_have_their_numbers_and_their_promises() {
         (FaultCode::Unsupported, 13, false),
         (FaultCode::ReplyTooLarge, 14, true),
         (FaultCode::RequestTooLarge, 15, false),
+        (FaultCode::Unauthenticated, 16, false),
+        (FaultCode::Denied, 17, false),
+        (FaultCode::Failed, 18, true),
         (FaultCode::Other(0), 0, true),
-        (FaultCode::Other(16), 16, true),
+        (FaultCode::Other(999), 999, true),
     ];
     for (code, number, may_have_run) in table {
         assert_eq!((code.to_u16(), FaultCode::from_u16(number)), (number, code));
@@ -735,6 +738,7 @@ fn go_away_codes_have_their_numbers() {
         GoAwayCode::EncodingNotSupported,
         GoAwayCode::TooManyConnections,
         GoAwayCode::Idle,
+        GoAwayCode::Refused,
     ];
     for (number, code) in (1..).zip(named) {
         assert_eq!((code.to_u16(), GoAwayCode::from_u16(number)), (number, code));
@@ -742,5 +746,5 @@ fn go_away_codes_have_their_numbers() {
     for number in 0..=u16::MAX {
         assert_eq!(GoAwayCode::from_u16(number).to_u16(), number);
     }
-    assert_eq!(GoAwayCode::from_u16(7), GoAwayCode::Other(7));
+    assert_eq!(GoAwayCode::from_u16(200), GoAwayCode::Other(200));
 }

@@ -211,6 +211,7 @@ impl fmt::Debug for MethodTable {
 /// One registered method.
 pub struct Entry {
     service: String,
+    full_name: String,
     name: &'static str,
     aliases: &'static [&'static str],
     doc: &'static str,
@@ -239,6 +240,7 @@ impl Entry {
         };
         Arc::new(Entry {
             service: service_name.to_owned(),
+            full_name: format!("{service_name}.{}", method.name),
             name: method.name,
             aliases: method.aliases,
             doc: method.doc,
@@ -264,6 +266,11 @@ impl Entry {
     /// Its name within the service.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Both, as its callers write it: `Arith.Multiply`.
+    pub fn full_name(&self) -> &str {
+        &self.full_name
     }
 
     /// The other names it answers to.

@@ -75,7 +75,8 @@ fn kind(code: FaultCode) -> usize {
         Panicked => 1,
         DeadlineExceeded | Cancelled => GIVEN_UP,
         IllFormed | UnknownService | UnknownMethod | BadArguments | BadReply | Expired
-        | Overloaded | ShuttingDown | Unsupported | ReplyTooLarge | RequestTooLarge | Other(_) => 3,
+        | Overloaded | ShuttingDown | Unsupported | ReplyTooLarge | RequestTooLarge
+        | Unauthenticated | Denied | Failed | Other(_) => 3,
     }
 }
 

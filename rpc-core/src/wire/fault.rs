@@ -38,6 +38,12 @@ pub enum FaultCode {
     ReplyTooLarge,
     /// 15: the request is over the limit; the method did not run.
     RequestTooLarge,
+    /// 16: the server does not know who calls; the method did not run.
+    Unauthenticated,
+    /// 17: the caller may not make this call; the method did not run.
+    Denied,
+    /// 18: the server failed outside of the method, before, after or around it.
+    Failed,
     /// A number that this version has no name for, as it came; never one of the above
     /// ([`from_u16`](Self::from_u16) sees to that).
     Other(u16),
@@ -62,6 +68,9 @@ impl FaultCode {
             13 => FaultCode::Unsupported,
             14 => FaultCode::ReplyTooLarge,
             15 => FaultCode::RequestTooLarge,
+            16 => FaultCode::Unauthenticated,
+            17 => FaultCode::Denied,
+            18 => FaultCode::Failed,
             other => FaultCode::Other(other),
         }
     }
@@ -84,6 +93,9 @@ impl FaultCode {
             FaultCode::Unsupported => 13,
             FaultCode::ReplyTooLarge => 14,
             FaultCode::RequestTooLarge => 15,
+            FaultCode::Unauthenticated => 16,
+            FaultCode::Denied => 17,
+            FaultCode::Failed => 18,
             FaultCode::Other(other) => other,
         }
     }
@@ -97,6 +109,7 @@ impl FaultCode {
             | FaultCode::DeadlineExceeded
             | FaultCode::Cancelled
             | FaultCode::ReplyTooLarge
+            | FaultCode::Failed
             | FaultCode::Other(_) => true,
             FaultCode::IllFormed
             | FaultCode::UnknownService
@@ -106,7 +119,9 @@ impl FaultCode {
             | FaultCode::Overloaded
             | FaultCode::ShuttingDown
             | FaultCode::Unsupported
-            | FaultCode::RequestTooLarge => false,
+            | FaultCode::RequestTooLarge
+            | FaultCode::Unauthenticated
+            | FaultCode::Denied => false,
         }
     }
 }

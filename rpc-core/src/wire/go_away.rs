@@ -18,6 +18,8 @@ pub enum GoAwayCode {
     TooManyConnections,
     /// 6: nothing happened on the connection for too long.
     Idle,
+    /// 7: the peer is not wanted here; no call was begun, and the connection closes now.
+    Refused,
     /// A number that this version has no name for, as it came; never one of the above
     /// ([`from_u16`](Self::from_u16) sees to that).
     Other(u16),
@@ -33,6 +35,7 @@ impl GoAwayCode {
             4 => GoAwayCode::EncodingNotSupported,
             5 => GoAwayCode::TooManyConnections,
             6 => GoAwayCode::Idle,
+            7 => GoAwayCode::Refused,
             other => GoAwayCode::Other(other),
         }
     }
@@ -46,6 +49,7 @@ impl GoAwayCode {
             GoAwayCode::EncodingNotSupported => 4,
             GoAwayCode::TooManyConnections => 5,
             GoAwayCode::Idle => 6,
+            GoAwayCode::Refused => 7,
             GoAwayCode::Other(other) => other,
         }
     }
