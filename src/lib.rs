@@ -56,6 +56,7 @@
 //! |---|---|
 //! | write a service | [`macro@service`], [`Context`], [`Fault`] |
 //! | serve it | [`Server`], [`ServerBuilder`] (all limits), [`Serve`] (graceful shutdown) |
+//! | decide who may call | [`ServerBuilder::authorize`], [`Context::extension`] |
 //! | call it | [`Client`], [`Call`], [`CallOptions`] (timeout, metadata) |
 //! | know what went wrong | [`Error`], [`Error::may_have_run`] |
 //! | call it from a thread without a runtime | [`blocking`] |
@@ -108,7 +109,7 @@ pub use client::{
     Call, CallOptions, CallWithMetadata, Client, ClientBuilder, MethodName, TypedMethod,
 };
 pub use netrpc_core::{
-    CallId, Cancellation, Context, Error, Fault, Identity, Metadata, Peer, Refusal,
+    CallId, Cancellation, Context, Error, Extensions, Fault, Identity, Metadata, Peer, Refusal,
     dialect::Protocol,
     error::Disconnected,
     service::{RegisterError, Service},
@@ -118,7 +119,7 @@ pub use netrpc_core::{
 pub use netrpc_derive::service;
 #[cfg(feature = "go")]
 pub use netrpc_gob as gob;
-pub use server::{Serve, Server, ServerBuilder, SyncPolicy};
+pub use server::{Authorize, CallInfo, Serve, Server, ServerBuilder, SyncPolicy};
 #[cfg(feature = "go")]
 pub use transport::HttpConnect;
 #[cfg(unix)]

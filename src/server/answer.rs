@@ -3,7 +3,7 @@
 use std::{any::Any, panic};
 
 use netrpc_core::{
-    Context, Fault,
+    Context, Fault, Metadata,
     fault::FaultCode,
     service::{Body, Entry, ReplyBuf},
     wire::{self, FrameStart, FrameTooLarge, Kind},
@@ -23,6 +23,13 @@ pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panic> {
     panic::catch_unwind(panic::AssertUnwindSafe(run))
 }
 
+/// A reply on its way out: a frame that is not sealed.
+pub(super) struct Reply {
+    pub(super) start: FrameStart,
+    pub(super) reply: ReplyBuf,
+    pub(super) metadata: Metadata,
+}
+
 /// The frame of the reply to `body` has begun.
 pub(super) fn begin(mut buffer: Vec<u8>, body: &Body) -> (FrameStart, ReplyBuf) {
     buffer.clear();
@@ -40,21 +47,59 @@ pub(super) fn seal(
     max_frame: u32,
 ) -> Vec<u8> {
     let mut frame = reply.into_bytes();
-    let result = outcome.unwrap_or_else(|panic| Err(panicked(entry, &*panic)));
-    let sealed = result.and_then(|()| {
-        let head_len = match cx {
-            Some(cx) => insert_metadata(&mut frame, cx)?,
-            None => 0,
-        };
-        wire::finish(&mut frame, start, Kind::Reply, head_len, seq, max_frame)
-            .map_err(|too_large| reply_too_large(&too_large))
+    let sealed = self::outcome(entry, outcome).and_then(|()| {
+        let metadata = cx.map_or_else(Metadata::new, Context::take_reply_metadata);
+        finish(&mut frame, start, seq, &metadata, max_frame)
     });
     observed.finish(sealed.as_ref().copied());
+    fit(frame, seq, sealed, max_frame)
+}
+
+/// The same of a call that passes more than its handler.
+pub(super) fn seal_reply(
+    (seq, observed): (u64, Option<ServedCall>),
+    outcome: Result<Reply, Fault>,
+    max_frame: u32,
+) -> Vec<u8> {
+    let (frame, sealed) = match outcome {
+        Ok(Reply { start, reply, metadata }) => {
+            let mut frame = reply.into_bytes();
+            let sealed = finish(&mut frame, start, seq, &metadata, max_frame);
+            (frame, sealed)
+        }
+        Err(fault) => (Vec::new(), Err(fault)),
+    };
+    if let Some(observed) = observed {
+        observed.finish(sealed.as_ref().copied());
+    }
+    fit(frame, seq, sealed, max_frame)
+}
+
+/// Seals the frame of a reply.
+fn finish(
+    frame: &mut Vec<u8>,
+    start: FrameStart,
+    seq: u64,
+    metadata: &Metadata,
+    max_frame: u32,
+) -> Result<(), Fault> {
+    let head_len = insert_metadata(frame, metadata)?;
+    wire::finish(frame, start, Kind::Reply, head_len, seq, max_frame)
+        .map_err(|too_large| reply_too_large(&too_large))
+}
+
+/// The frame as it goes out: the reply that it holds, or a fault.
+fn fit(mut frame: Vec<u8>, seq: u64, sealed: Result<(), Fault>, max_frame: u32) -> Vec<u8> {
     if let Err(fault) = sealed {
         frame.clear();
         write_fault(&mut frame, seq, &fault, max_frame);
     }
     frame
+}
+
+/// What a handler gave, where a panic is a fault too.
+pub(super) fn outcome(entry: &Entry, outcome: Outcome) -> Result<(), Fault> {
+    outcome.unwrap_or_else(|panic| Err(panicked(entry, &*panic)))
 }
 
 /// Appends the fault that answers call `seq`.
@@ -63,13 +108,12 @@ pub(super) fn write_fault(out: &mut Vec<u8>, seq: u64, fault: &Fault, max_frame:
 }
 
 /// Puts the metadata that the handler has set in front of the reply: the frame's head.
-fn insert_metadata(frame: &mut Vec<u8>, cx: &Context) -> Result<u16, Fault> {
-    let metadata = cx.take_reply_metadata();
+fn insert_metadata(frame: &mut Vec<u8>, metadata: &Metadata) -> Result<u16, Fault> {
     if metadata.is_empty() {
         return Ok(0);
     }
     let mut head = Vec::with_capacity(metadata.encoded_len() + 3);
-    let head_len = wire::write_reply_head(&mut head, &metadata)
+    let head_len = wire::write_reply_head(&mut head, metadata)
         .map_err(|error| Fault::with_code(FaultCode::BadReply, error.to_string()))?;
     frame.splice(wire::HEADER_LEN..wire::HEADER_LEN, head);
     Ok(head_len)
@@ -87,11 +131,7 @@ const BLOCKED: [&str; 2] =
     ["Cannot start a runtime from within a runtime", "Cannot block the current thread"];
 
 fn panicked(entry: &Entry, panic: &(dyn Any + Send)) -> Fault {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("with a value that is not text");
+    let text = panic_text(panic);
     if BLOCKED.iter().any(|blocked| text.starts_with(blocked)) {
         // It may block where it will run from now on.
         entry.pace().blocks();
@@ -100,4 +140,13 @@ fn panicked(entry: &Entry, panic: &(dyn Any + Send)) -> Fault {
         return Fault::with_code(FaultCode::Panicked, hint);
     }
     Fault::with_code(FaultCode::Panicked, text)
+}
+
+/// What a panic says.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("with a value that is not text")
 }

@@ -23,6 +23,7 @@ use super::{
     answer::{self, Outcome},
     connection::{Connection, Stream, Watched},
     driver::{Driver, Foreigner, Inline, Request, Served, Speech},
+    passage::Missing,
     workers::Permit,
 };
 use crate::{
@@ -54,7 +55,7 @@ enum Place<'a> {
 
 /// Whose the driver is after a call.
 #[derive(PartialEq, Eq)]
-enum Turn {
+pub(super) enum Turn {
     Ours,
     HandedOver,
 }
@@ -81,8 +82,12 @@ impl<IO: Stream> Connection<IO> {
                 return Ok(Served::OutputFull);
             }
             if let Some((_, request)) = driver.session.next_waiting() {
-                let Request { frame, entry, deadline } = request;
-                if self.run(driver, &entry, frame, deadline, watched) == Turn::HandedOver {
+                let Request { frame, target, deadline } = request;
+                let turn = match target {
+                    Ok(entry) => self.run(driver, Ok(&entry), frame, deadline, watched),
+                    Err(missing) => self.run(driver, Err(missing), frame, deadline, watched),
+                };
+                if turn == Turn::HandedOver {
                     return Ok(Served::HandedOver);
                 }
                 continue;
@@ -149,13 +154,15 @@ impl<IO: Stream> Connection<IO> {
             }
         };
         let deadline = head.deadline.and_then(|left| session::deadline(now(), left));
-        match table.find(head.method) {
-            Ok(entry) => self.admit(driver, entry, (frame, wire::HEADER_LEN), deadline, watched),
+        let target = match table.find(head.method) {
+            Ok(entry) => Ok(entry),
+            Err(fault) if self.server.passes => Err(Missing::new(head.method, fault)),
             Err(fault) => {
                 self.refuse(driver, frame.seq, &fault);
-                Ok(Turn::Ours)
+                return Ok(Turn::Ours);
             }
-        }
+        };
+        self.admit(driver, target, (frame, wire::HEADER_LEN), deadline, watched)
     }
 
     /// Takes the next request of a peer that speaks another protocol; `None` if none is whole.
@@ -174,7 +181,8 @@ impl<IO: Stream> Connection<IO> {
         let Some(Arrived { seq, method, body, kept }) = dialect.next(input)? else {
             return Ok(None);
         };
-        let entry = table.find(method);
+        let found = table.find(method).map_err(|fault| Missing::new(method, fault));
+        let passes = self.server.passes;
         driver.heard();
         if let Some(protocol) = disabled {
             let cause = Disconnected::Disabled(protocol);
@@ -182,16 +190,17 @@ impl<IO: Stream> Connection<IO> {
             self.refuse(driver, seq, &fault);
             return Err(cause);
         }
-        let refusal = match (body, entry) {
-            (ArrivedBody::Whole(frame), Ok(entry)) => {
-                return self.admit(driver, entry, (frame, kept), None, watched).map(Some);
+        let refusal = match (body, found) {
+            (ArrivedBody::Whole(frame), found) if passes || found.is_ok() => {
+                return self.admit(driver, found, (frame, kept), None, watched).map(Some);
             }
-            (ArrivedBody::Whole(_), Err(fault)) => fault,
             (ArrivedBody::Oversized(length), _) => self.too_large(length),
-            (ArrivedBody::Broken(fault), Ok(_)) => fault,
+            // Whether there is such a method, only those may know who pass.
+            (ArrivedBody::Broken(fault), found) if passes || found.is_ok() => fault,
             // What a request that cannot be read at all wants is not known.
-            (ArrivedBody::Broken(fault), Err(_)) if fault.code() == FaultCode::IllFormed => fault,
-            (ArrivedBody::Broken(_), Err(fault)) => fault,
+            (ArrivedBody::Broken(fault), _) if fault.code() == FaultCode::IllFormed => fault,
+            (ArrivedBody::Whole(_) | ArrivedBody::Broken(_), Err(missing)) => missing.fault,
+            (ArrivedBody::Whole(_) | ArrivedBody::Broken(_), Ok(_)) => unreachable!("see above"),
         };
         self.refuse(driver, seq, &refusal);
         Ok(Some(Turn::Ours))
@@ -211,18 +220,18 @@ impl<IO: Stream> Connection<IO> {
     fn admit<'a>(
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
-        entry: &Arc<Entry>,
+        target: Result<&Arc<Entry>, Box<Missing>>,
         (frame, kept): (Frame, usize),
         deadline: Option<Instant>,
         watched: &mut Watched<'a>,
     ) -> Result<Turn, Disconnected> {
         match driver.session.admit(frame.seq, deadline, now) {
             Admission::Run => {
-                return Ok(self.run(driver, entry, frame, deadline, watched));
+                return Ok(self.run(driver, target, frame, deadline, watched));
             }
             Admission::Wait => {
                 let (seq, bytes) = (frame.seq, kept + frame.payload().len());
-                let request = Request { frame, entry: entry.clone(), deadline };
+                let request = Request { frame, target: target.cloned(), deadline };
                 driver.session.wait(seq, bytes, request);
             }
             Admission::Refuse(fault) => self.refuse(driver, frame.seq, &fault),
@@ -252,7 +261,7 @@ impl<IO: Stream> Connection<IO> {
     fn run<'a>(
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
-        entry: &Arc<Entry>,
+        target: Result<&Arc<Entry>, Box<Missing>>,
         frame: Frame,
         deadline: Option<Instant>,
         watched: &mut Watched<'a>,
@@ -262,6 +271,16 @@ impl<IO: Stream> Connection<IO> {
             self.refuse(driver, seq, &session::expired());
             return Turn::Ours;
         }
+        if self.server.passes {
+            return self.pass(driver, target.cloned(), frame, deadline, watched);
+        }
+        let entry = match target {
+            Ok(entry) => entry,
+            Err(missing) => {
+                self.refuse(driver, seq, &missing.fault);
+                return Turn::Ours;
+            }
+        };
         let observed = self.observe(entry, &frame);
         let options = entry.options();
         let asynchronous = matches!(entry.handler(), EntryHandler::Async(_));
@@ -273,6 +292,7 @@ impl<IO: Stream> Connection<IO> {
                 .map_or_else(|_| Default::default(), |head| head.metadata.decode());
             let id = CallId { connection: self.plain.call_id().connection, seq };
             Context::new(id, self.caller.clone(), deadline, metadata, cancellation, now)
+                .with_extensions(self.extensions.clone())
         });
         let body = Body::new(frame.into_body(), driver.format());
         let call = Call { seq, body, cx, cancellation, deadline, observed };
@@ -299,7 +319,7 @@ impl<IO: Stream> Connection<IO> {
     }
 
     /// Begins to tell of a call, to whoever has asked.
-    fn observe(&self, entry: &Arc<Entry>, frame: &Frame) -> ServedCall {
+    pub(super) fn observe(&self, entry: &Arc<Entry>, frame: &Frame) -> ServedCall {
         let Shared { registry, observer, .. } = &*self.server;
         let id = CallId { connection: self.plain.call_id().connection, seq: frame.seq };
         ServedCall::begin(observer, registry, entry, (id, &self.caller, frame.head()))
@@ -327,12 +347,12 @@ impl<IO: Stream> Connection<IO> {
     }
 
     /// Puts the connection under the watchdog's eyes for this batch; `false` if there is no room.
-    fn watch<'a>(self: &'a Arc<Self>, watched: &mut Watched<'a>) -> bool {
+    pub(super) fn watch<'a>(self: &'a Arc<Self>, watched: &mut Watched<'a>) -> bool {
         watched.get_or_insert_with(|| self.workers.watch(|| self.clone())).is_some()
     }
 
     /// Runs handler code with the driver unlocked, so that the watchdog can take it over.
-    fn unlocked<T>(
+    pub(super) fn unlocked<T>(
         &self,
         driver: &mut MutexGuard<'_, Driver<IO>>,
         inline: Inline,
@@ -577,7 +597,12 @@ impl<IO: Stream> Drop for Answering<IO> {
     }
 }
 
-fn call_sync(entry: &Entry, cx: &Context, body: &Body, reply: &mut ReplyBuf) -> Result<(), Fault> {
+pub(super) fn call_sync(
+    entry: &Entry,
+    cx: &Context,
+    body: &Body,
+    reply: &mut ReplyBuf,
+) -> Result<(), Fault> {
     match entry.handler() {
         EntryHandler::Sync(handler) => handler.call(cx, body, reply),
         EntryHandler::Async(_) => unreachable!("asynchronous handlers are begun, not called"),
@@ -591,10 +616,10 @@ fn call_async(entry: &Entry, cx: Context, body: Body, reply: ReplyBuf) -> Handle
     }
 }
 
-fn cancelled() -> Fault {
+pub(super) fn cancelled() -> Fault {
     Fault::with_code(FaultCode::Cancelled, "the caller gave the call up")
 }
 
-fn deadline_exceeded() -> Fault {
+pub(super) fn deadline_exceeded() -> Fault {
     Fault::with_code(FaultCode::DeadlineExceeded, "the deadline passed while the call ran")
 }

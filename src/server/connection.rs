@@ -15,7 +15,9 @@ use std::{
     task::{Context as TaskContext, Poll, Waker},
 };
 
-use netrpc_core::{CallId, Caller, Cancellation, Context, Metadata, error::Disconnected};
+use netrpc_core::{
+    CallId, Caller, Cancellation, Context, Extensions, Metadata, error::Disconnected,
+};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -33,11 +35,13 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for IO {}
 
 /// A served connection.
-pub(super) struct Connection<IO> {
+pub(super) struct Connection<IO: Stream> {
     place: Place,
     pub(super) server: Arc<Shared>,
     pub(super) workers: Arc<Workers>,
     pub(super) caller: Arc<Caller>,
+    /// What the owner's check has found out of it.
+    pub(super) extensions: Option<Arc<Extensions>>,
     /// For methods that do not ask for a context of their own.
     pub(super) plain: Context,
     /// Locked before `mail` where both are.
@@ -54,6 +58,10 @@ struct Mail {
     replies: Outgoing,
     /// The calls they answer.
     finished: Vec<u64>,
+    /// Those of them whose handlers still run.
+    lingering: Vec<u64>,
+    /// Of such calls, how many handlers have ended since.
+    ended: usize,
     drain: bool,
     abort: bool,
     /// Whether `drain` or `abort` has been set since the task last looked.
@@ -92,6 +100,7 @@ pub(super) fn start<IO: Stream>(entrance: Entrance, io: IO) -> Arc<Connection<IO
         workers: Workers::current(),
         plain: Context::new(call, caller.clone(), None, Metadata::new(), Cancellation::new(), now),
         caller,
+        extensions: None,
         driver: Mutex::new(Driver::new(io, &server.limits, deadline, &server.registry)),
         mail: Mutex::default(),
         ended: Cancellation::new(),
@@ -177,6 +186,12 @@ impl<IO: Stream> Connection<IO> {
         for seq in mail.finished.drain(..) {
             driver.session.finished(seq);
         }
+        for seq in mail.lingering.drain(..) {
+            driver.session.lingers(seq);
+        }
+        for _ in 0..std::mem::take(&mut mail.ended) {
+            driver.session.ended();
+        }
         if mail.drain {
             driver.drain();
         }
@@ -209,6 +224,21 @@ impl<IO: Stream> Connection<IO> {
         if let Some(task) = task {
             task.wake();
         }
+    }
+
+    /// The same of a call whose handler still runs, so that its slot is not free.
+    pub(super) fn post_early(&self, seq: u64, frame: &mut Vec<u8>) {
+        self.tell(|mail| {
+            if !mail.closed {
+                mail.replies.push(frame);
+                mail.lingering.push(seq);
+            }
+        });
+    }
+
+    /// The last handler of such a call has ended.
+    pub(super) fn handler_ended(&self) {
+        self.tell(|mail| mail.ended += 1);
     }
 
     fn tell(&self, say: impl FnOnce(&mut Mail)) {
@@ -290,7 +320,11 @@ impl<IO: Stream> Future for Task<IO> {
         match connection.work(&mut driver, cx) {
             Work::Waits => {
                 let unfinished = std::mem::take(&mut driver.unfinished);
+                let walking = std::mem::take(&mut driver.walking);
                 drop(driver);
+                for walking in walking {
+                    tokio::spawn(walking.arrive());
+                }
                 for unfinished in unfinished {
                     tokio::spawn(connection.clone().finish(unfinished));
                 }

@@ -15,13 +15,18 @@ use netrpc_core::{
     codec::Format,
     dialect::{Protocol, ServerDialect, Sniffed, http, sniff},
     error::{Disconnected, chain},
-    service::{Entry, MethodTable, Registry},
+    service::{MethodTable, Registry},
     session::{ServerSession, SessionLimits},
     wire::{self, Foreign, Frame, FrameDecoder, GoAwayCode, Preface},
 };
 use tokio::time::Sleep;
 
-use super::{call::Unfinished, connection::Stream, limits::Limits};
+use super::{
+    call::Unfinished,
+    connection::Stream,
+    limits::Limits,
+    passage::{Target, Walking},
+};
 use crate::{outgoing::Outgoing, quiet::Quiet, read::Input};
 
 /// How long a peer that is sent away may take to read why. To close earlier, with bytes of the peer's
@@ -29,7 +34,7 @@ use crate::{outgoing::Outgoing, quiet::Quiet, read::Input};
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What a connection's task owns.
-pub(super) struct Driver<IO> {
+pub(super) struct Driver<IO: Stream> {
     /// `None` when the connection has ended.
     io: Option<IO>,
     /// Which task this is: raised when the watchdog takes the driver over.
@@ -52,6 +57,8 @@ pub(super) struct Driver<IO> {
     /// Handlers that were not done at their first poll, to be spawned when the batch is over: a task
     /// spawned before a handler that blocks would wait for it, in a slot no worker can steal from.
     pub(super) unfinished: Vec<Unfinished>,
+    /// The same of calls that pass something before their handlers.
+    pub(super) walking: Vec<Walking<IO>>,
     /// Runs until the peer's preface is there, or its first request in another protocol.
     handshake: Option<Handshake>,
     /// Runs while the peer does not read.
@@ -91,6 +98,7 @@ pub(super) enum Speech {
 /// it is written.
 pub(super) struct Foreigner {
     pub(super) dialect: ServerDialect,
+    protocol: Protocol,
     translated: Outgoing,
     /// The owner does not want this protocol: the first call is told so.
     pub(super) disabled: Option<Protocol>,
@@ -107,7 +115,7 @@ pub(super) struct Inline {
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) frame: Frame,
-    pub(super) entry: Arc<Entry>,
+    pub(super) target: Target,
     pub(super) deadline: Option<Instant>,
 }
 
@@ -143,6 +151,7 @@ impl<IO: Stream> Driver<IO> {
             table: registry.snapshot(),
             scratch: Vec::new(),
             unfinished: Vec::new(),
+            walking: Vec::new(),
             handshake: Some(Handshake {
                 limit: limits.handshake,
                 timer: Box::pin(tokio::time::sleep_until(handshake.into())),
@@ -229,7 +238,7 @@ impl<IO: Stream> Driver<IO> {
                     let disabled = (!limits.protocols.contains(protocol)).then_some(protocol);
                     // What has been said over HTTP stays as it is.
                     let translated = std::mem::take(&mut self.output);
-                    let foreigner = Foreigner { dialect, translated, disabled };
+                    let foreigner = Foreigner { dialect, protocol, translated, disabled };
                     self.speech = Speech::Foreign(Box::new(foreigner));
                 }
                 Sniffed::Unknown | Sniffed::Http => return Err(unknown(&self.input)),
@@ -260,6 +269,14 @@ impl<IO: Stream> Driver<IO> {
     /// The peer has said what it wants: it is no silent one.
     pub(super) fn heard(&mut self) {
         self.handshake = None;
+    }
+
+    /// What is spoken.
+    pub(super) fn protocol(&self) -> Protocol {
+        match &self.speech {
+            Speech::Foreign(foreigner) => foreigner.protocol,
+            Speech::Native | Speech::Unknown { .. } => Protocol::Native,
+        }
     }
 
     /// What bodies are encoded in.
@@ -491,6 +508,7 @@ impl<IO: Stream> Driver<IO> {
         let left = (
             self.io.take(),
             std::mem::take(&mut self.unfinished),
+            std::mem::take(&mut self.walking),
             std::mem::replace(&mut self.input, Input::new()),
             std::mem::take(&mut self.output),
         );

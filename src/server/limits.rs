@@ -7,7 +7,7 @@ use netrpc_core::{
     wire,
 };
 
-use super::Server;
+use super::{Server, auth::Hooks};
 
 /// The limits of a server; all are on unless set otherwise.
 #[derive(Debug, Clone, Copy)]
@@ -84,12 +84,18 @@ pub struct ServerBuilder {
     pub(super) limits: Limits,
     pub(super) policy: SyncPolicy,
     pub(super) http_path: String,
+    pub(super) hooks: Hooks,
 }
 
 impl Default for ServerBuilder {
     fn default() -> Self {
         let http_path = http::DEFAULT_PATH.to_owned();
-        ServerBuilder { limits: Limits::default(), policy: SyncPolicy::default(), http_path }
+        ServerBuilder {
+            limits: Limits::default(),
+            policy: SyncPolicy::default(),
+            http_path,
+            hooks: Hooks::default(),
+        }
     }
 }
 

@@ -2,10 +2,12 @@
 
 mod admission;
 mod answer;
+mod auth;
 mod call;
 mod connection;
 mod driver;
 mod limits;
+mod passage;
 mod serve;
 mod workers;
 
@@ -20,6 +22,7 @@ use netrpc_core::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use auth::{Authorize, CallInfo};
 pub use limits::{ServerBuilder, SyncPolicy};
 pub use serve::Serve;
 
@@ -27,6 +30,7 @@ pub use serve::Serve;
 use crate::debug::{DebugPage, Observation};
 use crate::{observe::ServerObserver, transport::Listener};
 use admission::Connections;
+use auth::Hooks;
 use connection::{Connection, Stream};
 use limits::Limits;
 
@@ -67,6 +71,10 @@ struct Shared {
     policy: SyncPolicy,
     /// Where `CONNECT` leads to the services.
     http_path: String,
+    /// What its owner has put around the handlers.
+    hooks: Hooks,
+    /// Whether there is anything that calls pass before their handlers.
+    passes: bool,
     connections: Connections,
     /// Whom it tells of its calls and connections.
     observer: ServerObserver,
@@ -95,12 +103,14 @@ impl Server {
     }
 
     fn with(builder: ServerBuilder) -> Self {
-        let ServerBuilder { limits, policy, http_path } = builder;
+        let ServerBuilder { limits, policy, http_path, hooks } = builder;
         let shared = Shared {
             registry: Registry::new(),
             limits,
             policy,
             http_path,
+            passes: hooks.concern_calls(),
+            hooks,
             connections: Connections::default(),
             observer: ServerObserver::new(),
             #[cfg(feature = "debug-page")]

@@ -23,7 +23,7 @@ use tokio::runtime::{Handle, Id, RuntimeFlavor};
 /// How often the watchdog looks. A handler that is slower than one to two ticks loses its
 /// connection, once: its method runs on the pool from then on. Each look costs a wake-up while calls
 /// come in, which at 200 µs was 7 % of a busy server's time.
-const TICK: Duration = Duration::from_micros(400);
+pub(super) const TICK: Duration = Duration::from_micros(400);
 
 /// Ticks without a call after which the watchdog sleeps until there is one.
 const LINGER: u32 = 12;
