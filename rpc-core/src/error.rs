@@ -8,6 +8,7 @@ use crate::{
     codec::{DecodeError, EncodeError},
     dialect::{DialectError, Protocol},
     fault::{Fault, FaultCode},
+    rate::Excess,
     wire::{GoAwayCode, NotNetrpc, Unacceptable, WireError},
 };
 
@@ -252,6 +253,18 @@ pub enum Disconnected {
     /// The peer did not read what was sent to it in time.
     #[error("the peer has not read anything for {} s", .0.as_secs_f32())]
     NotReading(Duration),
+    /// The peer did not go on in time with something that it had begun to send.
+    #[error("the peer has begun a message and then sent less than 4 KiB/s of it for {} s", .0.as_secs_f32())]
+    Slow(Duration),
+    /// The peer gave no sign of life, though it was asked for one.
+    #[error("the peer gave no sign of life within {} s after it was asked for one", .0.as_secs_f32())]
+    Silent(Duration),
+    /// The peer did too much of something in too short a time.
+    #[error("the peer sent too many {0} in too short a time")]
+    TooFast(Excess),
+    /// The connection was old, and the calls on it did not finish in time.
+    #[error("the connection was old, and calls did not finish within {} s", .0.as_secs_f32())]
+    Aged(Duration),
     /// The task that drove the connection is gone, with its runtime.
     #[error("the runtime that drove the connection has shut down")]
     Runtime,

@@ -97,6 +97,10 @@ impl Disconnected {
             Disconnected::TooManyConnections { .. } => "too_many_connections",
             Disconnected::Handshake(_) => "handshake",
             Disconnected::NotReading(_) => "not_reading",
+            Disconnected::Slow(_) => "slow",
+            Disconnected::Silent(_) => "silent",
+            Disconnected::TooFast(_) => "too_fast",
+            Disconnected::Aged(_) => "aged",
             Disconnected::Runtime => "runtime",
         }
     }

@@ -11,6 +11,7 @@
 //! | 0 | [`pending`] | the calls a client waits for |
 //! | 0 | [`backoff`] | when to try again |
 //! | 0 | [`wire`] | bytes ↔ frames |
+//! | 0 | [`keep_alive`], [`rate`] | whether a peer is still there, and how often it may do something |
 //! | 0 | [`dialect`] | the protocols of Go's `net/rpc` ↔ frames |
 //! | 0 | [`trace`] | where a call stands in a trace that spans processes |
 //! | 0 | [`codec`] | bodies ↔ serde types |
@@ -28,11 +29,15 @@ pub mod error;
 mod extensions;
 pub mod fault;
 pub mod identity;
+pub mod keep_alive;
 mod kind;
 pub mod metadata;
 pub mod pending;
+pub mod rate;
 pub mod service;
 pub mod session;
+#[cfg(test)]
+mod testing;
 pub mod trace;
 pub mod wire;
 

@@ -739,6 +739,9 @@ fn go_away_codes_have_their_numbers() {
         GoAwayCode::TooManyConnections,
         GoAwayCode::Idle,
         GoAwayCode::Refused,
+        GoAwayCode::TooFast,
+        GoAwayCode::TooSlow,
+        GoAwayCode::Aged,
     ];
     for (number, code) in (1..).zip(named) {
         assert_eq!((code.to_u16(), GoAwayCode::from_u16(number)), (number, code));
@@ -746,5 +749,5 @@ fn go_away_codes_have_their_numbers() {
     for number in 0..=u16::MAX {
         assert_eq!(GoAwayCode::from_u16(number).to_u16(), number);
     }
-    assert_eq!(GoAwayCode::from_u16(200), GoAwayCode::Other(200));
+    assert_eq!(GoAwayCode::from_u16(11), GoAwayCode::Other(11));
 }

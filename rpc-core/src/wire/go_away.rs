@@ -16,10 +16,16 @@ pub enum GoAwayCode {
     EncodingNotSupported,
     /// 5: there are too many connections; this one closes now.
     TooManyConnections,
-    /// 6: nothing happened on the connection for too long.
+    /// 6: nothing happened on the connection for too long; calls that have begun will be answered.
     Idle,
     /// 7: the peer is not wanted here; no call was begun, and the connection closes now.
     Refused,
+    /// 8: the peer did too much of something in too short a time; the connection closes now.
+    TooFast,
+    /// 9: the peer took too long over something; the connection closes now.
+    TooSlow,
+    /// 10: the connection is old; calls that have begun will be answered, and a new one is welcome.
+    Aged,
     /// A number that this version has no name for, as it came; never one of the above
     /// ([`from_u16`](Self::from_u16) sees to that).
     Other(u16),
@@ -36,6 +42,9 @@ impl GoAwayCode {
             5 => GoAwayCode::TooManyConnections,
             6 => GoAwayCode::Idle,
             7 => GoAwayCode::Refused,
+            8 => GoAwayCode::TooFast,
+            9 => GoAwayCode::TooSlow,
+            10 => GoAwayCode::Aged,
             other => GoAwayCode::Other(other),
         }
     }
@@ -50,6 +59,9 @@ impl GoAwayCode {
             GoAwayCode::TooManyConnections => 5,
             GoAwayCode::Idle => 6,
             GoAwayCode::Refused => 7,
+            GoAwayCode::TooFast => 8,
+            GoAwayCode::TooSlow => 9,
+            GoAwayCode::Aged => 10,
             GoAwayCode::Other(other) => other,
         }
     }
