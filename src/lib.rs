@@ -56,7 +56,7 @@
 //! |---|---|
 //! | write a service | [`macro@service`], [`Context`], [`Fault`] |
 //! | serve it | [`Server`], [`ServerBuilder`] (all limits), [`Serve`] (graceful shutdown) |
-//! | decide who may call | [`ServerBuilder::authorize`], [`Context::extension`] |
+//! | decide who may call | [`ServerBuilder::authenticate`] connections, [`ServerBuilder::authorize`] calls, [`Context::extension`] |
 //! | call it | [`Client`], [`Call`], [`CallOptions`] (timeout, metadata) |
 //! | know what went wrong | [`Error`], [`Error::may_have_run`] |
 //! | call it from a thread without a runtime | [`blocking`] |
@@ -119,7 +119,9 @@ pub use netrpc_core::{
 pub use netrpc_derive::service;
 #[cfg(feature = "go")]
 pub use netrpc_gob as gob;
-pub use server::{Authorize, CallInfo, Serve, Server, ServerBuilder, SyncPolicy};
+pub use server::{
+    Authenticate, Authorize, CallInfo, ConnectionInfo, Serve, Server, ServerBuilder, SyncPolicy,
+};
 #[cfg(feature = "go")]
 pub use transport::HttpConnect;
 #[cfg(unix)]

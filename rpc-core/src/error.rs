@@ -232,6 +232,9 @@ pub enum Disconnected {
     /// The peer asked for something else over HTTP than a connection for calls.
     #[error("the peer's HTTP request was refused")]
     HttpRefused,
+    /// This server's owner does not want the peer, for this reason.
+    #[error("the peer was refused: {0}")]
+    Refused(String),
     /// The peer gave a call the number of one that has not been answered yet.
     #[error("the peer used sequence number {0} again before its call was answered")]
     SeqInUse(u64),
@@ -268,6 +271,13 @@ pub enum Disconnected {
     /// The task that drove the connection is gone, with its runtime.
     #[error("the runtime that drove the connection has shut down")]
     Runtime,
+}
+
+impl Disconnected {
+    /// Whether it is certain that no call made on the connection has run: the server has said so.
+    pub fn nothing_ran(&self) -> bool {
+        matches!(self, Disconnected::GoAway { code, .. } if code.nothing_ran())
+    }
 }
 
 /// Prints an error with all its causes in one line: `connection is shut down: unexpected EOF: …`.

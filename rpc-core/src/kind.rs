@@ -93,6 +93,7 @@ impl Disconnected {
             Disconnected::Protocol(_) | Disconnected::Foreign(_) => "protocol",
             Disconnected::Disabled(_) => "disabled",
             Disconnected::HttpRefused => "http_refused",
+            Disconnected::Refused(_) => "refused",
             Disconnected::SeqInUse(_) => "seq_in_use",
             Disconnected::TooManyConnections { .. } => "too_many_connections",
             Disconnected::Handshake(_) => "handshake",

@@ -198,14 +198,16 @@ impl<T> Pending<T> {
     /// Ends the table: every call that waits is lost, and none begins from now on.
     ///
     /// `written` bytes of the stream have been handed to the operating system; a request that is
-    /// not wholly among them cannot have run. A cause given earlier stays the cause of calls that
+    /// not wholly among them cannot have run, and none has if the peer says so (`[goaway.none]`). A cause given earlier stays the cause of calls that
     /// never began.
     pub fn close(&mut self, cause: &Arc<Disconnected>, written: u64, wakers: &mut Vec<Waker>) {
         self.refuse(cause);
+        let nothing_ran = cause.nothing_ran();
         for slot in &mut self.slots {
             if let State::Waiting { end, waker } = &mut slot.state {
                 wakers.extend(waker.take());
-                let lost = Outcome::Lost { may_have_run: *end <= written, cause: cause.clone() };
+                let may_have_run = *end <= written && !nothing_ran;
+                let lost = Outcome::Lost { may_have_run, cause: cause.clone() };
                 slot.state = State::Ready(lost);
             }
         }
@@ -286,6 +288,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::GoAwayCode;
 
     fn cause() -> Arc<Disconnected> {
         Arc::new(Disconnected::Eof)
@@ -359,6 +362,24 @@ mod tests {
         assert!(!table.abandon(b).tell_peer, "it has left the table");
         assert!(!table.abandon(c).tell_peer, "already answered");
         assert_eq!(table.in_flight(), 0);
+    }
+
+    /// `[goaway.none]`
+    #[test]
+    fn no_call_has_run_if_the_peer_says_so() {
+        for (code, may_have_run) in [(GoAwayCode::Refused, false), (GoAwayCode::ShuttingDown, true)]
+        {
+            let mut pending = Pending::<()>::new();
+            let seq = pending.begin().unwrap();
+            pending.queued(seq, 10, None);
+            let cause = Disconnected::GoAway { code, message: String::new() };
+            pending.close(&Arc::new(cause), 10, &mut Vec::new());
+            let outcome = pending.poll(seq, Waker::noop());
+            let Polled::Ready(Outcome::Lost { may_have_run: told, .. }) = outcome else {
+                panic!("not lost: {outcome:?}");
+            };
+            assert_eq!(told, may_have_run, "{code:?}");
+        }
     }
 
     #[test]

@@ -749,5 +749,12 @@ fn go_away_codes_have_their_numbers() {
     for number in 0..=u16::MAX {
         assert_eq!(GoAwayCode::from_u16(number).to_u16(), number);
     }
-    assert_eq!(GoAwayCode::from_u16(11), GoAwayCode::Other(11));
+    assert_eq!(GoAwayCode::from_u16(200), GoAwayCode::Other(200));
+}
+
+/// `[goaway.none]`
+#[test]
+fn some_go_aways_promise_that_nothing_has_run() {
+    let promise = (0..=u16::MAX).filter(|number| GoAwayCode::from_u16(*number).nothing_ran());
+    assert_eq!(promise.collect::<Vec<_>>(), [3, 4, 5, 7]);
 }

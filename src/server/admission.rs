@@ -15,7 +15,7 @@ use std::{
 };
 
 use netrpc_core::{
-    Caller, Cancellation, Peer,
+    Caller, Cancellation, Extensions, Peer,
     error::Disconnected,
     wire::{self, GoAwayCode, Preface},
 };
@@ -235,6 +235,9 @@ pub(super) struct Entrance {
     pub(super) caller: Caller,
     /// When its handshake must be over, the peer's first words included.
     pub(super) deadline: Instant,
+    /// What the owner's check has found out, or why it does not want the peer: which that is told in its
+    /// own language.
+    pub(super) welcome: Result<Option<Arc<Extensions>>, String>,
     entrant: Arc<Entrant>,
 }
 
@@ -265,7 +268,7 @@ impl Server {
         let deadline = after(server.limits.handshake);
         let (number, origin) = server.connections.enter(&server.limits, &peer, entrant.clone())?;
         let place = Place { server, number, origin };
-        Ok(Entrance { place, caller: peer.into(), deadline, entrant })
+        Ok(Entrance { place, caller: peer.into(), deadline, welcome: Ok(None), entrant })
     }
 
     /// Closes a connection that got no place, and tells its peer why. Waits for nothing.
@@ -301,7 +304,11 @@ impl Entrance {
         mut io: IO,
     ) -> Result<Arc<Connection<IO>>, Disconnected> {
         let server = &*self.place.server;
-        let check = check(server, &mut io, &mut self.caller);
+        let check = async {
+            prove(server, &mut io, &mut self.caller).await?;
+            let number = self.place.number;
+            server.hooks.check_connection(&self.caller, number, self.deadline).await
+        };
         let checked = tokio::select! {
             biased;
             () = self.entrant.stopped.cancelled() => Err(Disconnected::Closed),
@@ -310,7 +317,15 @@ impl Entrance {
             }
         };
         match checked {
-            Ok(()) => Ok(connection::start(self, io)),
+            Ok(known) => {
+                self.welcome = Ok(known);
+                Ok(connection::start(self, io))
+            }
+            Err(Disconnected::Refused(reason)) => {
+                tracing::debug!(peer = %self.caller.peer, reason, "connection refused");
+                self.welcome = Err(reason);
+                Ok(connection::start(self, io))
+            }
             Err(cause) => {
                 tracing::debug!(peer = %self.caller.peer, %cause, "connection not admitted");
                 see_off(io, &farewell(&cause)).await;
@@ -320,14 +335,13 @@ impl Entrance {
     }
 }
 
-/// What must be known of a peer before anything it says is listened to: first who it is, then whether
-/// the owner wants it.
-async fn check<IO: Stream>(
+/// What must be known of a peer before anything it says is listened to: who it is.
+async fn prove<IO: Stream>(
     _server: &Shared,
     _io: &mut IO,
     _caller: &mut Caller,
 ) -> Result<(), Disconnected> {
-    // A TLS handshake belongs here, then the owner's check of the connection.
+    // A TLS handshake belongs here.
     Ok(())
 }
 

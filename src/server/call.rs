@@ -176,17 +176,19 @@ impl<IO: Stream> Connection<IO> {
         let Speech::Foreign(foreigner) = speech else {
             unreachable!("asked of a foreigner only");
         };
-        let Foreigner { dialect, disabled, .. } = &mut **foreigner;
-        let disabled = *disabled;
+        let Foreigner { dialect, unwelcome, .. } = &mut **foreigner;
         let Some(Arrived { seq, method, body, kept }) = dialect.next(input)? else {
             return Ok(None);
         };
         let found = table.find(method).map_err(|fault| Missing::new(method, fault));
         let passes = self.server.passes;
+        let unwelcome = unwelcome.take();
         driver.heard();
-        if let Some(protocol) = disabled {
-            let cause = Disconnected::Disabled(protocol);
-            let fault = Fault::with_code(FaultCode::Unsupported, cause.to_string());
+        if let Some(cause) = unwelcome {
+            let fault = match &cause {
+                Disconnected::Refused(reason) => Fault::denied(reason),
+                cause => Fault::with_code(FaultCode::Unsupported, cause.to_string()),
+            };
             self.refuse(driver, seq, &fault);
             return Err(cause);
         }

@@ -91,7 +91,11 @@ enum Work {
 /// # Panics
 /// Outside a tokio runtime.
 pub(super) fn start<IO: Stream>(entrance: Entrance, io: IO) -> Arc<Connection<IO>> {
-    let Entrance { place, caller, deadline, .. } = entrance;
+    let Entrance { place, caller, deadline, welcome, .. } = entrance;
+    let (extensions, refused) = match welcome {
+        Ok(known) => (known, None),
+        Err(reason) => (None, Some(reason)),
+    };
     let server = place.server.clone();
     let caller = Arc::new(caller);
     let call = CallId { connection: place.number, seq: 0 };
@@ -100,8 +104,8 @@ pub(super) fn start<IO: Stream>(entrance: Entrance, io: IO) -> Arc<Connection<IO
         workers: Workers::current(),
         plain: Context::new(call, caller.clone(), None, Metadata::new(), Cancellation::new(), now),
         caller,
-        extensions: None,
-        driver: Mutex::new(Driver::new(io, &server.limits, deadline, &server.registry)),
+        extensions,
+        driver: Mutex::new(Driver::new(io, &server.limits, (deadline, refused), &server.registry)),
         mail: Mutex::default(),
         ended: Cancellation::new(),
         outcome: OnceLock::new(),

@@ -59,6 +59,8 @@ pub(super) struct Driver<IO: Stream> {
     pub(super) unfinished: Vec<Unfinished>,
     /// The same of calls that pass something before their handlers.
     pub(super) walking: Vec<Walking<IO>>,
+    /// Why the peer is not wanted; it is told as soon as it is known what it speaks.
+    refused: Option<String>,
     /// Runs until the peer's preface is there, or its first request in another protocol.
     handshake: Option<Handshake>,
     /// Runs while the peer does not read.
@@ -100,8 +102,8 @@ pub(super) struct Foreigner {
     pub(super) dialect: ServerDialect,
     protocol: Protocol,
     translated: Outgoing,
-    /// The owner does not want this protocol: the first call is told so.
-    pub(super) disabled: Option<Protocol>,
+    /// The owner does not want this peer, or this protocol: the first call is told so.
+    pub(super) unwelcome: Option<Disconnected>,
 }
 
 /// A call that runs on the connection's own task.
@@ -133,7 +135,12 @@ pub(super) enum Served {
 }
 
 impl<IO: Stream> Driver<IO> {
-    pub(super) fn new(io: IO, limits: &Limits, handshake: Instant, registry: &Registry) -> Self {
+    pub(super) fn new(
+        io: IO,
+        limits: &Limits,
+        (handshake, refused): (Instant, Option<String>),
+        registry: &Registry,
+    ) -> Self {
         let session = SessionLimits { calls: limits.calls, waiting_bytes: limits.waiting_bytes };
         Driver {
             io: Some(io),
@@ -152,6 +159,7 @@ impl<IO: Stream> Driver<IO> {
             scratch: Vec::new(),
             unfinished: Vec::new(),
             walking: Vec::new(),
+            refused,
             handshake: Some(Handshake {
                 limit: limits.handshake,
                 timer: Box::pin(tokio::time::sleep_until(handshake.into())),
@@ -218,6 +226,9 @@ impl<IO: Stream> Driver<IO> {
                     self.speech = Speech::Native;
                     self.output.write(|out| out.extend_from_slice(&Preface::OURS.to_bytes()));
                     preface.accept()?;
+                    if let Some(reason) = self.refused.take() {
+                        return Err(Disconnected::Refused(reason));
+                    }
                     if !limits.protocols.contains(Protocol::Native) {
                         return Err(Disconnected::Disabled(Protocol::Native));
                     }
@@ -235,10 +246,14 @@ impl<IO: Stream> Driver<IO> {
                         return Err(unknown(&self.input));
                     };
                     let protocol = Protocol::from(language);
-                    let disabled = (!limits.protocols.contains(protocol)).then_some(protocol);
+                    let unwelcome = match self.refused.take() {
+                        Some(reason) => Some(Disconnected::Refused(reason)),
+                        None if limits.protocols.contains(protocol) => None,
+                        None => Some(Disconnected::Disabled(protocol)),
+                    };
                     // What has been said over HTTP stays as it is.
                     let translated = std::mem::take(&mut self.output);
-                    let foreigner = Foreigner { dialect, protocol, translated, disabled };
+                    let foreigner = Foreigner { dialect, protocol, translated, unwelcome };
                     self.speech = Speech::Foreign(Box::new(foreigner));
                 }
                 Sniffed::Unknown | Sniffed::Http => return Err(unknown(&self.input)),
@@ -250,6 +265,12 @@ impl<IO: Stream> Driver<IO> {
     fn tunnel(&mut self, limits: &Limits, path: &str) -> Result<bool, Disconnected> {
         let refusal = match http::read_request(&self.input, path) {
             http::Request::Undecided => return Ok(false),
+            http::Request::Connect(_) if self.refused.is_some() => {
+                let reason = self.refused.take().unwrap_or_default();
+                let refusal = http::refusal("403 Forbidden", &format!("403 {reason}"));
+                self.output.write(|out| out.extend_from_slice(refusal.as_bytes()));
+                return Err(Disconnected::Refused(reason));
+            }
             http::Request::Connect(len) if limits.protocols.contains(Protocol::Http) => {
                 self.input.advance(len);
                 self.output.write(|out| out.extend_from_slice(http::CONNECTED));
@@ -327,6 +348,14 @@ impl<IO: Stream> Driver<IO> {
         let answer: &[u8] = match &cause {
             Disconnected::NotNetrpc(peer) if peer.guess() == Foreign::Tls => NOT_TLS,
             Disconnected::NotNetrpc(_) | Disconnected::HttpRefused => &[],
+            // `[goaway.refused]`; others have been told already.
+            Disconnected::Refused(reason) => {
+                if matches!(self.speech, Speech::Native) {
+                    let code = GoAwayCode::Refused;
+                    self.output.write(|out| wire::write_go_away(out, code, reason));
+                }
+                &[]
+            }
             Disconnected::Foreign(error) => {
                 self.complain(&chain(error).to_string());
                 &[]

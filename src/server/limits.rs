@@ -7,7 +7,7 @@ use netrpc_core::{
     wire,
 };
 
-use super::{Server, auth::Hooks};
+use super::{Server, hooks::Hooks};
 
 /// The limits of a server; all are on unless set otherwise.
 #[derive(Debug, Clone, Copy)]

@@ -2,10 +2,12 @@
 
 mod admission;
 mod answer;
-mod auth;
+mod authenticate;
+mod authorize;
 mod call;
 mod connection;
 mod driver;
+mod hooks;
 mod limits;
 mod passage;
 mod serve;
@@ -22,7 +24,8 @@ use netrpc_core::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use auth::{Authorize, CallInfo};
+pub use authenticate::{Authenticate, ConnectionInfo};
+pub use authorize::{Authorize, CallInfo};
 pub use limits::{ServerBuilder, SyncPolicy};
 pub use serve::Serve;
 
@@ -30,8 +33,8 @@ pub use serve::Serve;
 use crate::debug::{DebugPage, Observation};
 use crate::{observe::ServerObserver, transport::Listener};
 use admission::Connections;
-use auth::Hooks;
 use connection::{Connection, Stream};
+use hooks::Hooks;
 use limits::Limits;
 
 /// A set of services, to be served on any number of listeners and streams.

@@ -36,7 +36,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{
     SyncPolicy,
     answer::{self, Panic, Reply},
-    auth::{CallInfo, Named},
+    authorize::{CallInfo, Named},
     call::{self, Turn},
     connection::{Connection, Stream, Watched},
     driver::{Driver, Inline},

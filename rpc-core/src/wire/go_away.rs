@@ -49,6 +49,17 @@ impl GoAwayCode {
         }
     }
 
+    /// Whether it promises that no request of its receiver has run (`[goaway.none]`).
+    pub const fn nothing_ran(self) -> bool {
+        matches!(
+            self,
+            GoAwayCode::VersionNotSupported
+                | GoAwayCode::EncodingNotSupported
+                | GoAwayCode::TooManyConnections
+                | GoAwayCode::Refused
+        )
+    }
+
     /// Its number on the wire.
     pub const fn to_u16(self) -> u16 {
         match self {

@@ -1,4 +1,4 @@
-//! Who may call: checks that the server's owner installs.
+//! Which calls may run: the owner's check of each.
 
 use std::{
     any::{Any, TypeId},
@@ -10,11 +10,10 @@ use std::{
 };
 
 use netrpc_core::{
-    CallId, Context, Fault, Identity, Metadata, Peer, dialect::Protocol, fault::FaultCode,
-    service::Entry,
+    CallId, Context, Fault, Identity, Metadata, Peer, dialect::Protocol, service::Entry,
 };
 
-use super::ServerBuilder;
+use super::{ServerBuilder, hooks::refusal};
 
 /// A check of each call, before anything of it runs: [`ServerBuilder::authorize`].
 ///
@@ -219,25 +218,6 @@ impl ServerBuilder {
     }
 }
 
-/// What the owner of a server has put around its handlers.
-#[derive(Clone, Default)]
-pub(super) struct Hooks {
-    pub(super) authorize: Vec<Arc<dyn CheckCall>>,
-}
-
-impl Hooks {
-    /// Whether something stands before the handlers.
-    pub(super) fn concern_calls(&self) -> bool {
-        !self.authorize.is_empty()
-    }
-}
-
-impl fmt::Debug for Hooks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hooks").field("authorize", &self.authorize.len()).finish()
-    }
-}
-
 type Check<'a> = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send + 'a>>;
 
 /// [`Authorize`] without its types.
@@ -258,9 +238,4 @@ impl<A: Authorize> CheckCall for A {
             Ok(())
         })
     }
-}
-
-/// A check's fault, which cannot say that the method has run.
-fn refusal(fault: Fault) -> Fault {
-    if fault.code().may_have_run() { fault.into_code(FaultCode::Denied) } else { fault }
 }
