@@ -41,6 +41,11 @@ pub enum Error {
     #[error("the reply was lost: {0}")]
     ReplyLost(String),
 
+    /// What became of the call is not known, and asking again would not tell: it was interrupted by a
+    /// crash, or the server that knew has forgotten it.
+    #[error("the outcome of the call is unknown: {0}")]
+    OutcomeUnknown(Fault),
+
     /// The arguments cannot be encoded; nothing was sent.
     #[error("the arguments cannot be encoded")]
     Encode(#[source] EncodeError),
@@ -105,6 +110,7 @@ impl Error {
             Error::Method(_)
             | Error::Panicked(_)
             | Error::ReplyLost(_)
+            | Error::OutcomeUnknown(_)
             | Error::Decode(_)
             | Error::Cancelled(_)
             | Error::Server(_) => true,
@@ -156,11 +162,23 @@ impl Error {
             FaultCode::Denied => refused(Refusal::Denied, fault),
             FaultCode::Expired => Error::Deadline { may_have_run: false },
             FaultCode::DeadlineExceeded => Error::Deadline { may_have_run: true },
-            FaultCode::BadReply | FaultCode::ReplyTooLarge => {
+            FaultCode::BadReply | FaultCode::ReplyTooLarge | FaultCode::ReplyDropped => {
                 Error::ReplyLost(fault.message().to_owned())
             }
             FaultCode::Cancelled => Error::Cancelled(fault.message().to_owned()),
             FaultCode::Failed => Error::Server(fault.message().to_owned()),
+            FaultCode::AskAgain => refused(Refusal::AskAgain, fault),
+            // This request did not run; whether an earlier one about the call did, is not said.
+            FaultCode::WrongDomain
+            | FaultCode::WrongEpoch
+            | FaultCode::SessionExpired
+            | FaultCode::SessionUnknown
+            | FaultCode::Fenced
+            | FaultCode::Stale
+            | FaultCode::XidMisuse
+            | FaultCode::NotYours
+            | FaultCode::Pending
+            | FaultCode::OutcomeUnknown => Error::OutcomeUnknown(fault),
             // A server newer than this client: all that is known is its text.
             FaultCode::Other(_) => Error::Method(fault),
         }
@@ -191,6 +209,9 @@ pub enum Refusal {
     Unauthenticated,
     /// Whoever calls may not make this call.
     Denied,
+    /// The server's ledger, which keeps calls from running twice, could not take this one; another try
+    /// later may succeed.
+    AskAgain,
 }
 
 /// What ended a connection.

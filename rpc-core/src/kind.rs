@@ -32,6 +32,18 @@ impl FaultCode {
             FaultCode::Unauthenticated => "unauthenticated",
             FaultCode::Denied => "denied",
             FaultCode::Failed => "failed",
+            FaultCode::WrongDomain => "wrong_domain",
+            FaultCode::WrongEpoch => "wrong_epoch",
+            FaultCode::SessionExpired => "session_expired",
+            FaultCode::SessionUnknown => "session_unknown",
+            FaultCode::Fenced => "fenced",
+            FaultCode::Stale => "stale",
+            FaultCode::XidMisuse => "xid_misuse",
+            FaultCode::NotYours => "not_yours",
+            FaultCode::Pending => "pending",
+            FaultCode::OutcomeUnknown => "outcome_unknown",
+            FaultCode::ReplyDropped => "reply_dropped",
+            FaultCode::AskAgain => "ask_again",
             FaultCode::Other(_) => "other",
         }
     }
@@ -51,6 +63,7 @@ impl Refusal {
             Refusal::Unsupported => FaultCode::Unsupported,
             Refusal::Unauthenticated => FaultCode::Unauthenticated,
             Refusal::Denied => FaultCode::Denied,
+            Refusal::AskAgain => FaultCode::AskAgain,
         };
         code.kind()
     }
@@ -65,6 +78,7 @@ impl Error {
             Error::Panicked(_) => FaultCode::Panicked.kind(),
             Error::Refused { refusal, .. } => refusal.kind(),
             Error::ReplyLost(_) => "reply_lost",
+            Error::OutcomeUnknown(fault) => fault.code().kind(),
             Error::Encode(_) => "encode",
             Error::TooLarge(_) => "too_large",
             Error::Decode(_) => "decode",
@@ -117,7 +131,10 @@ mod tests {
         for number in 1..100 {
             let code = FaultCode::from_u16(number);
             let error = Error::from_fault(Fault::with_code(code, "text"));
-            let lost = matches!(code, FaultCode::BadReply | FaultCode::ReplyTooLarge);
+            let lost = matches!(
+                code,
+                FaultCode::BadReply | FaultCode::ReplyTooLarge | FaultCode::ReplyDropped
+            );
             assert_eq!(error.kind(), if lost { "reply_lost" } else { code.kind() });
         }
     }

@@ -10,6 +10,8 @@
 //! | 0 | [`session`] | one connection's rules, on the server's side |
 //! | 0 | [`pending`] | the calls a client waits for |
 //! | 0 | [`backoff`] | when to try again |
+//! | 0 | [`semantics`] | how often a call runs: its identity, and when it is sent again |
+//! | 0 | [`ledger`] | the server's memory of calls that must not run twice |
 //! | 0 | [`wire`] | bytes ↔ frames |
 //! | 0 | [`keep_alive`], [`rate`] | whether a peer is still there, and how often it may do something |
 //! | 0 | [`dialect`] | the protocols of Go's `net/rpc` ↔ frames |
@@ -31,9 +33,11 @@ pub mod fault;
 pub mod identity;
 pub mod keep_alive;
 mod kind;
+pub mod ledger;
 pub mod metadata;
 pub mod pending;
 pub mod rate;
+pub mod semantics;
 pub mod service;
 pub mod session;
 #[cfg(test)]

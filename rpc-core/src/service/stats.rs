@@ -76,7 +76,9 @@ fn kind(code: FaultCode) -> usize {
         DeadlineExceeded | Cancelled => GIVEN_UP,
         IllFormed | UnknownService | UnknownMethod | BadArguments | BadReply | Expired
         | Overloaded | ShuttingDown | Unsupported | ReplyTooLarge | RequestTooLarge
-        | Unauthenticated | Denied | Failed | Other(_) => 3,
+        | Unauthenticated | Denied | Failed | WrongDomain | WrongEpoch | SessionExpired
+        | SessionUnknown | Fenced | Stale | XidMisuse | NotYours | Pending | OutcomeUnknown
+        | ReplyDropped | AskAgain | Other(_) => 3,
     }
 }
 

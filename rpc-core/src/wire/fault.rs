@@ -44,6 +44,30 @@ pub enum FaultCode {
     Denied,
     /// 18: the server failed outside of the method, before, after or around it.
     Failed,
+    /// 32: the call's session is of another domain; this request did not run.
+    WrongDomain,
+    /// 33: the server has restarted and remembers nothing; this request did not run.
+    WrongEpoch,
+    /// 34: the call's session has ended; this request did not run.
+    SessionExpired,
+    /// 35: the call's session was never opened here; this request did not run.
+    SessionUnknown,
+    /// 36: a newer incarnation of the client has taken over; this request did not run.
+    Fenced,
+    /// 37: the call was acknowledged or given up before; this request did not run, and none about it will.
+    Stale,
+    /// 38: the call's number is that of another call; this request did not run.
+    XidMisuse,
+    /// 39: the call's session belongs to somebody else; this request did not run.
+    NotYours,
+    /// 40: the call runs, and its outcome can be asked for.
+    Pending,
+    /// 41: the call was interrupted by a crash, and nobody can tell how far it had come.
+    OutcomeUnknown,
+    /// 42: the call ran and was answered, and the answer was not kept.
+    ReplyDropped,
+    /// 43: the ledger cannot take the call now; it did not run, ask again with the same number.
+    AskAgain,
     /// A number that this version has no name for, as it came; never one of the above
     /// ([`from_u16`](Self::from_u16) sees to that).
     Other(u16),
@@ -71,6 +95,18 @@ impl FaultCode {
             16 => FaultCode::Unauthenticated,
             17 => FaultCode::Denied,
             18 => FaultCode::Failed,
+            32 => FaultCode::WrongDomain,
+            33 => FaultCode::WrongEpoch,
+            34 => FaultCode::SessionExpired,
+            35 => FaultCode::SessionUnknown,
+            36 => FaultCode::Fenced,
+            37 => FaultCode::Stale,
+            38 => FaultCode::XidMisuse,
+            39 => FaultCode::NotYours,
+            40 => FaultCode::Pending,
+            41 => FaultCode::OutcomeUnknown,
+            42 => FaultCode::ReplyDropped,
+            43 => FaultCode::AskAgain,
             other => FaultCode::Other(other),
         }
     }
@@ -96,6 +132,18 @@ impl FaultCode {
             FaultCode::Unauthenticated => 16,
             FaultCode::Denied => 17,
             FaultCode::Failed => 18,
+            FaultCode::WrongDomain => 32,
+            FaultCode::WrongEpoch => 33,
+            FaultCode::SessionExpired => 34,
+            FaultCode::SessionUnknown => 35,
+            FaultCode::Fenced => 36,
+            FaultCode::Stale => 37,
+            FaultCode::XidMisuse => 38,
+            FaultCode::NotYours => 39,
+            FaultCode::Pending => 40,
+            FaultCode::OutcomeUnknown => 41,
+            FaultCode::ReplyDropped => 42,
+            FaultCode::AskAgain => 43,
             FaultCode::Other(other) => other,
         }
     }
@@ -110,6 +158,9 @@ impl FaultCode {
             | FaultCode::Cancelled
             | FaultCode::ReplyTooLarge
             | FaultCode::Failed
+            | FaultCode::Pending
+            | FaultCode::OutcomeUnknown
+            | FaultCode::ReplyDropped
             | FaultCode::Other(_) => true,
             FaultCode::IllFormed
             | FaultCode::UnknownService
@@ -121,7 +172,16 @@ impl FaultCode {
             | FaultCode::Unsupported
             | FaultCode::RequestTooLarge
             | FaultCode::Unauthenticated
-            | FaultCode::Denied => false,
+            | FaultCode::Denied
+            | FaultCode::WrongDomain
+            | FaultCode::WrongEpoch
+            | FaultCode::SessionExpired
+            | FaultCode::SessionUnknown
+            | FaultCode::Fenced
+            | FaultCode::Stale
+            | FaultCode::XidMisuse
+            | FaultCode::NotYours
+            | FaultCode::AskAgain => false,
         }
     }
 }
