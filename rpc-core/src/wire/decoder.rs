@@ -3,7 +3,7 @@
 use bytes::{Buf, BytesMut};
 use thiserror::Error;
 
-use super::{Frame, HEADER_LEN, Header, Kind, header::CHECKSUM_LEN};
+use super::{Frame, HEADER_LEN, Header, Kind, checksum, header::CHECKSUM_LEN};
 
 /// How many bytes are worth reading at once, however little of a frame has arrived.
 const READ_AHEAD: usize = 8 * 1024;
@@ -137,7 +137,7 @@ impl FrameDecoder {
                 });
             }
             let Some(kind) = self.wanted(&header) else {
-                let crc = crc32c::crc32c(&bytes[CHECKSUM_LEN..]);
+                let crc = checksum::checksum(&bytes[CHECKSUM_LEN..]);
                 buf.advance(HEADER_LEN);
                 self.skip = Some(Skip { header, left: header.length as usize, crc });
                 continue;
@@ -147,7 +147,7 @@ impl FrameDecoder {
                 return Ok(None);
             }
             let end = HEADER_LEN + length;
-            check(&header, crc32c::crc32c(&buf[CHECKSUM_LEN..end]))?;
+            check(&header, checksum::checksum(&buf[CHECKSUM_LEN..end]))?;
             // The header goes along and is cut off afterwards: that is 9 ns less than to advance `buf`
             // past it first.
             let mut payload = buf.split_to(end).freeze();
@@ -201,7 +201,7 @@ impl FrameDecoder {
     fn discard(&mut self, buf: &mut BytesMut) -> Result<Option<Skipped>, WireError> {
         let Some(skip) = &mut self.skip else { return Ok(Some(Skipped::Unknown)) };
         let here = skip.left.min(buf.len());
-        skip.crc = crc32c::crc32c_append(skip.crc, &buf[..here]);
+        skip.crc = checksum::append(skip.crc, &buf[..here]);
         skip.left -= here;
         buf.advance(here);
         if skip.left > 0 {

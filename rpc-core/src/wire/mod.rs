@@ -38,6 +38,7 @@
 //! Not here: what a frame *means* (that is `session` and `pending`), and what a body holds (that
 //! is [`codec`](crate::codec)).
 
+mod checksum;
 mod decoder;
 mod fault;
 mod field;

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{HEADER_LEN, Header, Kind, header::CHECKSUM_LEN};
+use super::{HEADER_LEN, Header, Kind, checksum::checksum, header::CHECKSUM_LEN};
 
 /// A frame longer than its sender's limit was not written (`[frame.limit]`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
@@ -80,8 +80,8 @@ pub fn finish(
 #[inline]
 fn seal(frame: &mut [u8], header: Header) {
     frame[..HEADER_LEN].copy_from_slice(&header.to_bytes());
-    let (checksum, checked) = frame.split_at_mut(CHECKSUM_LEN);
-    checksum.copy_from_slice(&crc32c::crc32c(checked).to_le_bytes());
+    let (sum, checked) = frame.split_at_mut(CHECKSUM_LEN);
+    sum.copy_from_slice(&checksum(checked).to_le_bytes());
 }
 
 /// Writes a frame that has no payload.
