@@ -15,11 +15,11 @@ use super::{
     crowd::{Crowd, Outcome, dial},
     words::{
         Language::{self, Gob, Http, Json, Msgpack, Native},
-        Random, Speaker, claims, deep, disorder, endless, multiply, said,
+        Speaker, claims, deep, disorder, endless, multiply, said,
     },
 };
 use crate::{
-    common::{encoded, request, request_with},
+    common::{Random, encoded, request, request_with},
     process::Bytes,
 };
 
@@ -326,7 +326,7 @@ impl Attack {
             }
             Noise => {
                 let say = |number: usize| {
-                    let mut random = Random(number as u64 * 0x9E37_79B9 + 1);
+                    let mut random = Random::new(number as u64);
                     let mut bytes =
                         if number.is_multiple_of(2) { language.greeting() } else { Vec::new() };
                     if number.is_multiple_of(4) && language != Native {
@@ -339,7 +339,7 @@ impl Attack {
                 crowd.outcome(Duration::from_secs(2)).await.into()
             }
             Disorder => {
-                let say = |number| disorder(&mut Random(number as u64 * 0x9E37_79B9 + 1));
+                let say = |number| disorder(&mut Random::new(number as u64));
                 let crowd = Crowd::gather(addr, size, say).await;
                 crowd.outcome(Duration::from_secs(2)).await.into()
             }

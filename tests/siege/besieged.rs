@@ -74,7 +74,7 @@ pub async fn under(attack: Attack, language: Language, whose: Whose, scale: Scal
             let mut command = Command::new(go::server());
             // It has no protocol of ours; silence is the same in all.
             let language = if language == Language::Native { Language::Gob } else { language };
-            command.args(["server", language.name()]);
+            command.args(["server", language.name()]).stderr(go::log());
             Process::start(command, 1).await
         }
     };
@@ -108,7 +108,8 @@ pub async fn under(attack: Attack, language: Language, whose: Whose, scale: Scal
     };
     if lives.is_none() {
         attacking.abort();
-        damage.died = Some(server.status().await);
+        let said = if whose == Whose::Gos { go::last_words() } else { String::new() };
+        damage.died = Some(format!("it died: {}, {said}", server.status().await));
         return damage;
     }
     damage.saw = attacking.await.expect("the attack is carried out");

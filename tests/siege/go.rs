@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -14,6 +15,21 @@ use std::{
 pub fn server() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(build).clone()
+}
+
+/// Where it says why it dies.
+pub fn log() -> File {
+    File::create(log_path()).expect("a file")
+}
+
+/// The first line of that.
+pub fn last_words() -> String {
+    let log = fs::read_to_string(log_path()).unwrap_or_default();
+    log.lines().next().unwrap_or_default().to_owned()
+}
+
+fn log_path() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("siege-go-peer.log")
 }
 
 fn build() -> PathBuf {

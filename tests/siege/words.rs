@@ -8,7 +8,7 @@ use netrpc_core::{
 use serde::Serialize;
 
 use super::services::{Args, List};
-use crate::common::{encoded, request};
+use crate::common::{Random, encoded, request};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Language {
@@ -344,26 +344,6 @@ pub fn endless(language: Language) -> (Vec<u8>, Vec<u8>) {
         Http => b"CONNECT /_goRPC_ HTTP/1.0\r\nX: ".to_vec(),
     };
     (begin, go_on)
-}
-
-/// A small generator of numbers: xorshift64*, by Marsaglia and Vigna.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next() as u8).collect()
-    }
 }
 
 /// Valid frames, in an order that makes no sense. `None` at the end: it has said goodbye.
