@@ -100,6 +100,8 @@ mod outgoing;
 mod quiet;
 mod read;
 mod server;
+#[cfg(feature = "trace")]
+pub mod trace;
 mod transport;
 mod turn;
 

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Client;
 use crate::{
     Address, CallOptions, Connector, Error, Tcp,
+    observe::ClientObserver,
     transport::{self, CONNECT_TIMEOUT},
 };
 
@@ -74,6 +75,7 @@ impl Wire {
 pub struct ClientBuilder {
     limits: ClientLimits,
     options: CallOptions,
+    observer: ClientObserver,
     #[cfg(feature = "go")]
     wire_chosen: bool,
 }
@@ -90,6 +92,7 @@ impl ClientBuilder {
         ClientBuilder {
             limits,
             options: CallOptions::new(),
+            observer: ClientObserver::default(),
             #[cfg(feature = "go")]
             wire_chosen: false,
         }
@@ -134,6 +137,14 @@ impl ClientBuilder {
     /// The options of every call, where [`Client::with`] does not say otherwise.
     pub fn options(mut self, options: CallOptions) -> Self {
         self.options = options;
+        self
+    }
+
+    /// Hands on a trace context of another kind than W3C's, or of a system that has ids of its own;
+    /// see [`Propagator`](crate::trace::Propagator).
+    #[cfg(feature = "trace")]
+    pub fn propagator(mut self, propagator: impl crate::trace::Propagator) -> Self {
+        self.observer.propagate(crate::trace::Propagation::by(propagator));
         self
     }
 
@@ -200,7 +211,8 @@ impl ClientBuilder {
     /// # Errors
     /// [`Error::Connect`] if the connector fails, or takes longer than
     /// [`connect_timeout`](Self::connect_timeout).
-    pub async fn connect_with(self, connector: impl Connector) -> Result<Client, Error> {
+    pub async fn connect_with(mut self, connector: impl Connector) -> Result<Client, Error> {
+        self.observer.calls(connector.target());
         let stream = transport::connect(&connector, self.limits.connect).await?;
         Ok(self.connect(stream))
     }
@@ -217,6 +229,6 @@ impl ClientBuilder {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        Client::start(stream, self.limits, self.options)
+        Client::start(stream, self.limits, self.options, self.observer)
     }
 }

@@ -31,7 +31,9 @@ use tokio::{
 };
 
 use super::builder::ClientLimits;
-use crate::{outgoing::Outgoing, quiet::Quiet, read::Input, turn::step_aside};
+use crate::{
+    observe::ObservedConnection, outgoing::Outgoing, quiet::Quiet, read::Input, turn::step_aside,
+};
 
 /// What the peer answered to a call.
 #[derive(Debug)]
@@ -265,7 +267,7 @@ fn wake(task: Option<Waker>) {
 ///
 /// # Panics
 /// Outside a tokio runtime.
-pub(super) fn start<IO>(io: IO, limits: ClientLimits) -> Arc<Shared>
+pub(super) fn start<IO>(io: IO, limits: ClientLimits, observed: ObservedConnection) -> Arc<Shared>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -287,6 +289,7 @@ where
         shut: false,
         answers: Vec::new(),
         wakers: Vec::new(),
+        observed,
         ended: false,
     });
     shared
@@ -317,6 +320,7 @@ struct Task<IO> {
     answers: Vec<(u64, Answer)>,
     /// Reused between reads.
     wakers: Vec<Waker>,
+    observed: ObservedConnection,
     ended: bool,
 }
 
@@ -419,7 +423,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
     /// Writes what is in the output, in the server's language.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(Foreigner { dialect, translated }) = &mut self.foreigner else {
-            return self.output.poll_write(&mut self.io, cx, &mut self.written);
+            let before = self.written;
+            let written = self.output.poll_write(&mut self.io, cx, &mut self.written);
+            self.observed.sent(self.written - before);
+            return written;
         };
         let mut failed = Vec::new();
         // The lengths differ, so a batch counts as written as soon as a part of it may be.
@@ -427,7 +434,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         self.output.drain(|frames| {
             translated.write(|out| dialect.translate(frames, out, &mut failed));
         });
-        let written = translated.poll_write(&mut self.io, cx, &mut 0);
+        let mut sent = 0;
+        let written = translated.poll_write(&mut self.io, cx, &mut sent);
+        self.observed.sent(sent);
         if !failed.is_empty() {
             let format = &self.shared.format;
             self.answers.extend(failed.into_iter().map(|answered| answer(answered, format)));
@@ -477,7 +486,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
     fn receive(&mut self, read: io::Result<usize>) -> Result<(), Disconnected> {
         match read {
             Ok(0) => return Err(self.gone(Disconnected::Eof)),
-            Ok(_) => self.quiet.disturb(),
+            Ok(bytes) => {
+                self.observed.received(bytes);
+                self.quiet.disturb();
+            }
             Err(error) => return Err(self.failed(error)),
         }
         if self.shut {
@@ -613,6 +625,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         }
         self.wakers.drain(..).for_each(Waker::wake);
         self.shared.room.notify_waiters();
+        self.observed.ended(Some(cause));
         self.shared.ended.cancel();
     }
 }
@@ -640,6 +653,7 @@ impl<IO> Drop for Task<IO> {
         drop(state);
         self.wakers.drain(..).for_each(Waker::wake);
         self.shared.room.notify_waiters();
+        self.observed.ended(Some(&RUNTIME));
         self.shared.ended.cancel();
     }
 }

@@ -77,13 +77,13 @@ use connection::{Queued, Shared};
 pub struct Client {
     connection: Arc<Handle>,
     options: Arc<CallOptions>,
+    /// Whom it tells of its calls.
+    observer: ClientObserver,
 }
 
 /// What keeps a connection alive: held by every clone of the client and by every call.
 pub(crate) struct Handle {
     shared: Arc<Shared>,
-    /// Whom it tells of its calls.
-    observer: ClientObserver,
 }
 
 impl Drop for Handle {
@@ -140,13 +140,17 @@ impl Client {
         ClientBuilder::new()
     }
 
-    fn start<IO>(stream: IO, limits: ClientLimits, options: CallOptions) -> Client
+    fn start<IO>(
+        stream: IO,
+        limits: ClientLimits,
+        options: CallOptions,
+        observer: ClientObserver,
+    ) -> Client
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let shared = connection::start(stream, limits);
-        let connection = Handle { shared, observer: ClientObserver::default() };
-        Client { connection: Arc::new(connection), options: Arc::new(options) }
+        let shared = connection::start(stream, limits, observer.connected());
+        Client { connection: Arc::new(Handle { shared }), options: Arc::new(options), observer }
     }
 
     /// The same connection with other options: those set in `options` replace this client's, the
@@ -154,7 +158,8 @@ impl Client {
     #[must_use = "the options are those of the client that is returned"]
     pub fn with(&self, options: CallOptions) -> Client {
         let options = Arc::new(self.options.overridden_by(options));
-        Client { connection: self.connection.clone(), options }
+        let (connection, observer) = (self.connection.clone(), self.observer.clone());
+        Client { connection, options, observer }
     }
 
     /// Calls a method and waits for its reply; Go's `client.Call`.
@@ -173,7 +178,7 @@ impl Client {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
-        let mut observed = MadeCall::begin(&self.connection.observer, method.name(), &self.options);
+        let mut observed = MadeCall::begin(&self.observer, method.name(), &self.options);
         loop {
             // The waker is left with the request, which spares a look at the table of calls.
             let call = poll_fn(|cx| {
@@ -200,7 +205,7 @@ impl Client {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
-        let mut observed = MadeCall::begin(&self.connection.observer, method.name(), &self.options);
+        let mut observed = MadeCall::begin(&self.observer, method.name(), &self.options);
         self.start_call(&method, args, None, &mut observed).unwrap_or_else(|error| {
             observed.finish::<()>(Err(&error));
             Call::failed(error)

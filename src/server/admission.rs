@@ -30,7 +30,7 @@ use super::{
     connection::{self, Connection, Stream},
     limits::Limits,
 };
-use crate::client::now;
+use crate::{client::now, observe};
 
 /// How many refused connections are seen off in peace at once. Those of a flood get their answer too,
 /// but nobody waits until they have read it.
@@ -274,6 +274,11 @@ impl Server {
     /// Closes a connection that got no place, and tells its peer why. Waits for nothing.
     pub(super) fn turn_away<IO: Stream>(&self, mut io: IO, peer: &Peer, cause: &Disconnected) {
         let connections = &self.shared.connections;
+        observe::refused_connection(cause.kind());
+        if let Disconnected::TooManyConnections { of_peer, .. } = cause {
+            let per_peer = "max_connections_per_peer";
+            observe::limit(if *of_peer { per_peer } else { "max_connections" });
+        }
         if let Some(refused) = connections.note_refusal() {
             tracing::warn!(%peer, refused, %cause, "connections were refused");
         }
@@ -327,6 +332,7 @@ impl Entrance {
                 Ok(connection::start(self, io))
             }
             Err(cause) => {
+                observe::refused_connection(cause.kind());
                 tracing::debug!(peer = %self.caller.peer, %cause, "connection not admitted");
                 see_off(io, &farewell(&cause)).await;
                 Err(cause)

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     client::now,
-    observe::{self, ServedCall},
+    observe::{self, Arrival, ServedCall},
 };
 
 /// A handler that was not done at its first poll.
@@ -52,6 +52,9 @@ enum Place<'a> {
     /// On the thread pool.
     Pool,
 }
+
+/// What is known of a call whose request could not be read.
+const NOTHING: (Option<&Arc<Entry>>, &[u8]) = (None, &[]);
 
 /// Whose the driver is after a call.
 #[derive(PartialEq, Eq)]
@@ -131,7 +134,7 @@ impl<IO: Stream> Connection<IO> {
                 Kind::Reply | Kind::Fault | Kind::Pong => {}
             },
             Incoming::Oversized { kind: Kind::Request, seq, length } => {
-                self.refuse(driver, seq, &self.too_large(length as usize));
+                self.refuse(driver, seq, NOTHING, &self.too_large(length as usize));
             }
             Incoming::Oversized { .. } => {}
         }
@@ -149,7 +152,7 @@ impl<IO: Stream> Connection<IO> {
             Ok(head) => head,
             Err(error) => {
                 let fault = Fault::with_code(error.fault_code(), error.to_string());
-                self.refuse(driver, frame.seq, &fault);
+                self.refuse(driver, frame.seq, (None, frame.head()), &fault);
                 return Ok(Turn::Ours);
             }
         };
@@ -158,7 +161,7 @@ impl<IO: Stream> Connection<IO> {
             Ok(entry) => Ok(entry),
             Err(fault) if self.server.passes => Err(Missing::new(head.method, fault)),
             Err(fault) => {
-                self.refuse(driver, frame.seq, &fault);
+                self.refuse(driver, frame.seq, (None, frame.head()), &fault);
                 return Ok(Turn::Ours);
             }
         };
@@ -189,9 +192,10 @@ impl<IO: Stream> Connection<IO> {
                 Disconnected::Refused(reason) => Fault::denied(reason),
                 cause => Fault::with_code(FaultCode::Unsupported, cause.to_string()),
             };
-            self.refuse(driver, seq, &fault);
+            self.refuse(driver, seq, NOTHING, &fault);
             return Err(cause);
         }
+        let method = found.as_ref().ok().copied();
         let refusal = match (body, found) {
             (ArrivedBody::Whole(frame), found) if passes || found.is_ok() => {
                 return self.admit(driver, found, (frame, kept), None, watched).map(Some);
@@ -204,7 +208,7 @@ impl<IO: Stream> Connection<IO> {
             (ArrivedBody::Whole(_) | ArrivedBody::Broken(_), Err(missing)) => missing.fault,
             (ArrivedBody::Whole(_) | ArrivedBody::Broken(_), Ok(_)) => unreachable!("see above"),
         };
-        self.refuse(driver, seq, &refusal);
+        self.refuse(driver, seq, (method, &[]), &refusal);
         Ok(Some(Turn::Ours))
     }
 
@@ -236,13 +240,24 @@ impl<IO: Stream> Connection<IO> {
                 let request = Request { frame, target: target.cloned(), deadline };
                 driver.session.wait(seq, bytes, request);
             }
-            Admission::Refuse(fault) => self.refuse(driver, frame.seq, &fault),
+            Admission::Refuse(fault) => {
+                self.refuse(driver, frame.seq, (target.ok(), frame.head()), &fault);
+            }
             Admission::SeqInUse => return Err(Disconnected::SeqInUse(frame.seq)),
         }
         Ok(Turn::Ours)
     }
 
-    fn refuse(&self, driver: &mut Driver<IO>, seq: u64, fault: &Fault) {
+    /// Answers a call that does not begin, with what is known of it: its method, if there is such a one,
+    /// and the head of its request.
+    fn refuse(
+        &self,
+        driver: &mut Driver<IO>,
+        seq: u64,
+        (entry, head): (Option<&Arc<Entry>>, &[u8]),
+        fault: &Fault,
+    ) {
+        self.server.observer.refused(entry, self.arrival(seq, head), fault);
         let max_frame = self.server.limits.max_frame;
         driver.output.write(|out| answer::write_fault(out, seq, fault, max_frame));
     }
@@ -254,7 +269,9 @@ impl<IO: Stream> Connection<IO> {
                 // Whoever listens may do anything.
                 MutexGuard::unlocked(driver, || cancellation.cancel());
             }
-            Cancelled::Waiting(_) => self.refuse(driver, seq, &cancelled()),
+            Cancelled::Waiting(Request { frame, target, .. }) => {
+                self.refuse(driver, seq, (target.as_ref().ok(), frame.head()), &cancelled());
+            }
             Cancelled::Unknown => {}
         }
     }
@@ -270,7 +287,7 @@ impl<IO: Stream> Connection<IO> {
     ) -> Turn {
         let seq = frame.seq;
         if deadline.is_some_and(|deadline| deadline <= now()) {
-            self.refuse(driver, seq, &session::expired());
+            self.refuse(driver, seq, (target.ok(), frame.head()), &session::expired());
             return Turn::Ours;
         }
         if self.server.passes {
@@ -279,11 +296,11 @@ impl<IO: Stream> Connection<IO> {
         let entry = match target {
             Ok(entry) => entry,
             Err(missing) => {
-                self.refuse(driver, seq, &missing.fault);
+                self.refuse(driver, seq, (None, frame.head()), &missing.fault);
                 return Turn::Ours;
             }
         };
-        let observed = self.observe(entry, &frame);
+        let observed = self.observe(Some(entry), &frame);
         let options = entry.options();
         let asynchronous = matches!(entry.handler(), EntryHandler::Async(_));
         // Whatever can be told that nobody waits any more, must be tellable.
@@ -295,6 +312,7 @@ impl<IO: Stream> Connection<IO> {
             let id = CallId { connection: self.plain.call_id().connection, seq };
             Context::new(id, self.caller.clone(), deadline, metadata, cancellation, now)
                 .with_extensions(self.extensions.clone())
+                .in_span(observed.trace())
         });
         let body = Body::new(frame.into_body(), driver.format());
         let call = Call { seq, body, cx, cancellation, deadline, observed };
@@ -320,11 +338,15 @@ impl<IO: Stream> Connection<IO> {
         }
     }
 
-    /// Begins to tell of a call, to whoever has asked.
-    pub(super) fn observe(&self, entry: &Arc<Entry>, frame: &Frame) -> ServedCall {
+    /// Begins to tell of a call, to whoever has asked; `None` if there is no such method.
+    pub(super) fn observe(&self, entry: Option<&Arc<Entry>>, frame: &Frame) -> ServedCall {
         let Shared { registry, observer, .. } = &*self.server;
-        let id = CallId { connection: self.plain.call_id().connection, seq: frame.seq };
-        ServedCall::begin(observer, registry, entry, (id, &self.caller, frame.head()))
+        ServedCall::begin(observer, registry, entry, self.arrival(frame.seq, frame.head()))
+    }
+
+    fn arrival<'a>(&'a self, seq: u64, head: &'a [u8]) -> Arrival<'a> {
+        let id = CallId { connection: self.plain.call_id().connection, seq };
+        Arrival { id, peer: self.plain.peer(), head }
     }
 
     /// Where a synchronous handler runs best.

@@ -27,7 +27,7 @@ use super::{
     driver::{Driver, Served},
     workers::{Stall, Watch, Workers},
 };
-use crate::{client::now, outgoing::Outgoing, turn::step_aside};
+use crate::{client::now, observe::ObservedConnection, outgoing::Outgoing, turn::step_aside};
 
 /// What a connection is made of.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
@@ -47,6 +47,7 @@ pub(super) struct Connection<IO: Stream> {
     /// Locked before `mail` where both are.
     driver: Mutex<Driver<IO>>,
     mail: Mutex<Mail>,
+    observed: ObservedConnection,
     ended: Cancellation,
     outcome: OnceLock<Result<(), Arc<Disconnected>>>,
 }
@@ -99,14 +100,19 @@ pub(super) fn start<IO: Stream>(entrance: Entrance, io: IO) -> Arc<Connection<IO
     let server = place.server.clone();
     let caller = Arc::new(caller);
     let call = CallId { connection: place.number, seq: 0 };
+    server.observer.attach(&server.registry);
+    let observed = ObservedConnection::served();
+    let driver =
+        Driver::new(io, &server.limits, (deadline, refused), &server.registry, observed.clone());
     let connection = Arc::new(Connection {
         place,
         workers: Workers::current(),
         plain: Context::new(call, caller.clone(), None, Metadata::new(), Cancellation::new(), now),
         caller,
         extensions,
-        driver: Mutex::new(Driver::new(io, &server.limits, (deadline, refused), &server.registry)),
+        driver: Mutex::new(driver),
         mail: Mutex::default(),
+        observed,
         ended: Cancellation::new(),
         outcome: OnceLock::new(),
         server,
@@ -272,6 +278,7 @@ impl<IO: Stream> Connection<IO> {
             let cause = netrpc_core::error::chain(cause);
             tracing::debug!(connection = self.place.number, peer = %self.caller.peer, %cause, "connection ended");
         }
+        self.observed.ended(result.as_ref().err());
         let _ = self.outcome.set(result.map_err(Arc::new));
         self.place.leave();
         self.ended.cancel();

@@ -27,7 +27,7 @@ use super::{
     limits::Limits,
     passage::{Target, Walking},
 };
-use crate::{outgoing::Outgoing, quiet::Quiet, read::Input};
+use crate::{observe::ObservedConnection, outgoing::Outgoing, quiet::Quiet, read::Input};
 
 /// How long a peer that is sent away may take to read why. To close earlier, with bytes of the peer's
 /// unread, would make the system throw our last words away.
@@ -79,6 +79,7 @@ pub(super) struct Driver<IO: Stream> {
     shut: bool,
     /// Runs when all is said, until the peer has heard it.
     linger: Option<Pin<Box<Sleep>>>,
+    observed: ObservedConnection,
 }
 
 struct Handshake {
@@ -140,6 +141,7 @@ impl<IO: Stream> Driver<IO> {
         limits: &Limits,
         (handshake, refused): (Instant, Option<String>),
         registry: &Registry,
+        observed: ObservedConnection,
     ) -> Self {
         let session = SessionLimits { calls: limits.calls, waiting_bytes: limits.waiting_bytes };
         Driver {
@@ -172,6 +174,7 @@ impl<IO: Stream> Driver<IO> {
             closing: None,
             shut: false,
             linger: None,
+            observed,
         }
     }
 
@@ -417,6 +420,7 @@ impl<IO: Stream> Driver<IO> {
         let mut progress = 0;
         let written = output.poll_write(io, cx, &mut progress);
         if progress > 0 {
+            self.observed.sent(progress);
             self.stall = None;
         }
         match written {
@@ -472,6 +476,9 @@ impl<IO: Stream> Driver<IO> {
                 return Poll::Ready(Err(Err(Disconnected::Handshake(*limit))));
             }
         };
+        if let Ok(bytes @ 1..) = read {
+            self.observed.received(bytes);
+        }
         match read {
             Ok(1..) if self.closing.is_some() => self.input.clear(),
             Ok(1..) => self.quiet.disturb(),

@@ -8,6 +8,7 @@ use netrpc_core::{
 };
 
 use super::{Server, hooks::Hooks};
+use crate::observe::ServerObserver;
 
 /// The limits of a server; all are on unless set otherwise.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +86,7 @@ pub struct ServerBuilder {
     pub(super) policy: SyncPolicy,
     pub(super) http_path: String,
     pub(super) hooks: Hooks,
+    pub(super) observer: ServerObserver,
 }
 
 impl Default for ServerBuilder {
@@ -95,6 +97,7 @@ impl Default for ServerBuilder {
             policy: SyncPolicy::default(),
             http_path,
             hooks: Hooks::default(),
+            observer: ServerObserver::default(),
         }
     }
 }
@@ -180,6 +183,14 @@ impl ServerBuilder {
     /// (`rpc.HandleHTTP`).
     pub fn http_path(mut self, path: impl Into<String>) -> Self {
         self.http_path = path.into();
+        self
+    }
+
+    /// Takes along a trace context of another kind than W3C's, or of a system that has ids of its own;
+    /// see [`Propagator`](crate::trace::Propagator).
+    #[cfg(feature = "trace")]
+    pub fn propagator(mut self, propagator: impl crate::trace::Propagator) -> Self {
+        self.observer.propagate(crate::trace::Propagation::by(propagator));
         self
     }
 

@@ -106,7 +106,7 @@ impl Server {
     }
 
     fn with(builder: ServerBuilder) -> Self {
-        let ServerBuilder { limits, policy, http_path, hooks } = builder;
+        let ServerBuilder { limits, policy, http_path, hooks, observer } = builder;
         let shared = Shared {
             registry: Registry::new(),
             limits,
@@ -115,7 +115,7 @@ impl Server {
             passes: hooks.concern_calls(),
             hooks,
             connections: Connections::default(),
-            observer: ServerObserver::new(),
+            observer,
             #[cfg(feature = "debug-page")]
             observation: Observation::begin(),
         };
@@ -142,7 +142,10 @@ impl Server {
         name: &str,
         service: S,
     ) -> Result<(), RegisterError> {
-        self.shared.registry.register(name, &service.into_service())
+        let Shared { registry, observer, .. } = &*self.shared;
+        registry.register(name, &service.into_service())?;
+        observer.attach(registry);
+        Ok(())
     }
 
     /// Serves every connection that `listener` takes; Go's `rpc.Accept`.

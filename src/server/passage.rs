@@ -42,7 +42,10 @@ use super::{
     driver::{Driver, Inline},
     workers::{Permit, TICK},
 };
-use crate::{client::now, observe::ServedCall};
+use crate::{
+    client::now,
+    observe::{Here, ServedCall},
+};
 
 /// What a call asks for: a method, or something that there is not.
 pub(super) type Target = Result<Arc<Entry>, Box<Missing>>;
@@ -124,10 +127,11 @@ impl<IO: Stream> Connection<IO> {
             .map_or_else(|_| Default::default(), |head| head.metadata.decode());
         let id = CallId { connection: self.plain.call_id().connection, seq };
         let cancellation = Cancellation::new();
+        let observed = Some(self.observe(target.as_ref().ok(), &frame));
         let cx =
             Context::new(id, self.caller.clone(), deadline, metadata, cancellation.clone(), now)
-                .with_extensions(self.extensions.clone());
-        let observed = target.as_ref().ok().map(|entry| self.observe(entry, &frame));
+                .with_extensions(self.extensions.clone())
+                .in_span(observed.as_ref().and_then(ServedCall::trace));
         let body = Body::new(frame.into_body(), driver.format());
         let watched = self.server.policy == SyncPolicy::Auto && self.watch(watched);
         let passage = Arc::new(Passage {
@@ -282,13 +286,15 @@ impl<IO: Stream> Passage<IO> {
         (start, mut reply): Unsealed,
     ) -> Result<Reply, Fault> {
         let handle = self.connection.workers.handle().clone();
+        let here = Here::now();
         let ran = handle.spawn_blocking(move || {
             // It may have waited for a thread for long.
             if let Err(fault) = run.passage.may_begin() {
                 return run.end(Err(fault)).map(|()| unreachable!("it is an error"));
             }
             let begun = Instant::now();
-            let outcome = answer::catch(|| call::call_sync(&entry, &cx, &body, &mut reply));
+            let outcome =
+                answer::catch(|| here.enter(|| call::call_sync(&entry, &cx, &body, &mut reply)));
             entry.pace().ran(begun.elapsed());
             run.end(answer::outcome(&entry, outcome))?;
             Ok(Reply { start, reply, metadata: metadata(&entry, &cx) })
@@ -480,7 +486,10 @@ impl<IO: Stream> Drop for Handling<IO> {
         if run.passage.goes_on() && !self.detached {
             let handle = run.passage.connection.workers.handle().clone();
             let (future, run) = (self.future.take(), self.run.take());
-            handle.spawn(async move { drop(Handling { future, run, detached: true }.await) });
+            let (here, mut handling) = (Here::now(), Handling { future, run, detached: true });
+            handle.spawn(async move {
+                poll_fn(|cx| here.enter(|| Pin::new(&mut handling).poll(cx)).map(drop)).await;
+            });
             return;
         }
         // Before the run, which ends with it.

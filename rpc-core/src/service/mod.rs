@@ -28,6 +28,7 @@ mod body;
 pub mod failure;
 mod method;
 mod pace;
+mod recording;
 mod registry;
 pub mod shape;
 mod stats;
@@ -37,10 +38,11 @@ use std::sync::Arc;
 pub use body::{Body, ReplyBuf};
 pub use method::{AsyncHandler, Finished, HandlerFuture, Method, MethodOptions, SyncHandler};
 pub use pace::Pace;
+pub use recording::{Observer, Recording};
 pub use registry::{
     CallAsync, CallSync, Entry, EntryHandler, MethodTable, RegisterError, Registry,
 };
-pub use stats::{ErrorCounts, Latency, MethodSnapshot, MethodStats, Recording};
+pub use stats::{ErrorCounts, Latency, MethodSnapshot, MethodStats};
 
 /// A value whose methods can be called by name; `#[service]` implements it.
 #[diagnostic::on_unimplemented(

@@ -5,8 +5,8 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -18,6 +18,7 @@ use rustc_hash::FxBuildHasher;
 use super::{
     Body, HandlerFuture, MethodOptions, MethodStats, Pace, Recording, ReplyBuf, Service,
     method::{Handler, Method},
+    recording::{Audience, OBSERVERS, Observer, STATS},
 };
 use crate::{Context, Fault, fault::FaultCode, wire::MAX_METHOD_NAME};
 
@@ -32,8 +33,8 @@ pub struct Registry {
     /// The newest table. Rebuilt under the write lock, so that none is ever older than its version.
     table: RwLock<Arc<MethodTable>>,
     version: AtomicU64,
-    /// Whether calls are counted.
-    records: AtomicBool,
+    /// Who is told of calls.
+    audience: Audience,
 }
 
 impl Registry {
@@ -85,12 +86,26 @@ impl Registry {
     ///
     /// A call that has begun before is not counted.
     pub fn record(&self, on: bool) {
-        self.records.store(on, Ordering::Relaxed);
+        self.audience.set(STATS, on);
     }
 
     /// Whether calls are counted.
     pub fn records(&self) -> bool {
-        self.records.load(Ordering::Relaxed)
+        self.audience.has(STATS)
+    }
+
+    /// Has `make` give each method that has no observer yet one, if it wants. Calls that have begun
+    /// before are not told to it.
+    pub fn observe(&self, mut make: impl FnMut(&Entry) -> Option<Box<dyn Observer>>) {
+        for entry in self.snapshot().entries() {
+            if entry.observer().is_none()
+                && let Some(observer) = make(entry)
+            {
+                // If somebody else was faster, theirs is as good.
+                let _ = entry.observer.set(observer);
+                self.audience.set(OBSERVERS, true);
+            }
+        }
     }
 
     /// A call of `entry` begins: counts it, if calls are counted. `now` is asked only then.
@@ -99,7 +114,7 @@ impl Registry {
         entry: &Arc<Entry>,
         now: impl FnOnce() -> Instant,
     ) -> Option<Recording> {
-        self.records().then(|| Recording::begin(entry, now()))
+        self.audience.recording(entry, now)
     }
 }
 
@@ -219,6 +234,7 @@ pub struct Entry {
     options: MethodOptions,
     pace: Pace,
     stats: MethodStats,
+    observer: OnceLock<Box<dyn Observer>>,
     handler: BoundHandler,
 }
 
@@ -248,6 +264,7 @@ impl Entry {
             options: method.options,
             pace: Pace::new(method.options.blocking),
             stats: MethodStats::default(),
+            observer: OnceLock::new(),
             handler,
         })
     }
@@ -301,6 +318,11 @@ impl Entry {
     /// What is counted of it.
     pub fn stats(&self) -> &MethodStats {
         &self.stats
+    }
+
+    /// Who is told of its calls besides, if anybody.
+    pub fn observer(&self) -> Option<&dyn Observer> {
+        self.observer.get().map(|observer| &**observer)
     }
 
     /// Its handler, bound to its service.

@@ -3,15 +3,14 @@
 use std::{
     fmt,
     sync::{
-        Arc, OnceLock,
+        OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use histogram::{AtomicHistogram, Config};
 
-use super::Entry;
 use crate::fault::FaultCode;
 
 /// Powers of two: sixteen buckets to each doubling, so a bucket's middle is at most a thirty-second
@@ -30,7 +29,7 @@ const BUCKETS: Config = match Config::new(PRECISION, LONGEST) {
 /// behind it until the first call [begins](Self::begin), and some 5 KB from then on. Time is an
 /// argument.
 ///
-/// A driver need not call these; a [`Recording`] does, and cannot forget to.
+/// A driver need not call these; a [`Recording`](super::Recording) does, and cannot forget to.
 ///
 /// ```
 /// use netrpc_core::{fault::FaultCode, service::MethodStats};
@@ -231,39 +230,6 @@ pub struct Latency {
     pub max: Duration,
     /// The sum, divided by their number.
     pub mean: Duration,
-}
-
-/// A call that is being counted: finished once, whatever happens.
-///
-/// One that is dropped [was abandoned](MethodStats::abandon).
-#[derive(Debug)]
-#[must_use = "a call that is dropped at once was abandoned"]
-pub struct Recording {
-    entry: Arc<Entry>,
-    begun: Instant,
-    finished: bool,
-}
-
-impl Recording {
-    /// A call of `entry` begins now.
-    pub fn begin(entry: &Arc<Entry>, now: Instant) -> Self {
-        entry.stats().begin();
-        Recording { entry: entry.clone(), begun: now, finished: false }
-    }
-
-    /// It is answered now: with a reply, or with a fault of this code.
-    pub fn finish(mut self, now: Instant, outcome: Result<(), FaultCode>) {
-        self.finished = true;
-        self.entry.stats().finish(now.saturating_duration_since(self.begun), outcome);
-    }
-}
-
-impl Drop for Recording {
-    fn drop(&mut self) {
-        if !self.finished {
-            self.entry.stats().abandon();
-        }
-    }
 }
 
 #[cfg(test)]
