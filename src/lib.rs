@@ -61,6 +61,7 @@
 //! | know what went wrong | [`Error`], [`Error::may_have_run`] |
 //! | call it from a thread without a runtime | [`blocking`] |
 //! | serve Go programs, or call one | nothing more to serve them; [`ClientBuilder`]'s `wire` and `dial_http` to call |
+//! | encrypt, and know who is there | `tls`, with the feature `tls`; [`Context::peer_identity`] |
 //! | see what is going on | `Server::debug_page`, with the feature `debug-page` |
 //!
 //! # What happens to a call
@@ -77,7 +78,7 @@
 //! [`may_have_run`](Error::may_have_run) is `false`, the method has not run and will not. A call is never
 //! sent twice.
 //!
-//! Not promised, yet: reconnecting, TLS, and calls that survive a crash of either side. Go's protocols carry
+//! Not promised, yet: reconnecting, and calls that survive a crash of either side. Go's protocols carry
 //! calls and answers only: no deadlines, cancellation or metadata.
 //!
 //! # Features
@@ -87,6 +88,7 @@
 //! | `macros` | yes | [`macro@service`] |
 //! | `blocking` | yes | [`blocking`] |
 //! | `go` | yes | Go programs as peers, both ways: gob, JSON-RPC, HTTP `CONNECT`, HashiCorp's MessagePack |
+//! | `tls` | no | `tls`: TLS on both sides, mutual TLS, certificates that are read again without a restart |
 //! | `debug-page` | no | `Server::debug_page`: a page for browsers that shows the services and their calls |
 #![forbid(unsafe_code)]
 
@@ -99,7 +101,10 @@ mod observe;
 mod outgoing;
 mod quiet;
 mod read;
+mod secure;
 mod server;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[cfg(feature = "trace")]
 pub mod trace;
 mod transport;

@@ -271,6 +271,12 @@ pub enum Disconnected {
         /// Whether that is the limit of connections from one address.
         of_peer: bool,
     },
+    /// The peer does not encrypt, and this server takes only connections that are.
+    #[error("the peer does not use TLS, and this server takes nothing else")]
+    NotEncrypted,
+    /// The two sides could not agree on how to encrypt, or one has not proved who it is.
+    #[error("the TLS handshake failed")]
+    Tls(#[source] io::Error),
     /// The peer did not begin to speak in time.
     #[error("the peer sent no preface within {} s", .0.as_secs_f32())]
     Handshake(Duration),

@@ -110,6 +110,8 @@ impl Disconnected {
             Disconnected::Refused(_) => "refused",
             Disconnected::SeqInUse(_) => "seq_in_use",
             Disconnected::TooManyConnections { .. } => "too_many_connections",
+            Disconnected::NotEncrypted => "not_encrypted",
+            Disconnected::Tls(_) => "tls_handshake",
             Disconnected::Handshake(_) => "handshake",
             Disconnected::NotReading(_) => "not_reading",
             Disconnected::Slow(_) => "slow",

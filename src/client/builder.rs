@@ -11,6 +11,7 @@ use super::Client;
 use crate::{
     Address, CallOptions, Connector, Error, Tcp,
     observe::ClientObserver,
+    secure::ClientTls,
     transport::{self, CONNECT_TIMEOUT},
 };
 
@@ -76,6 +77,7 @@ pub struct ClientBuilder {
     limits: ClientLimits,
     options: CallOptions,
     observer: ClientObserver,
+    tls: ClientTls,
     #[cfg(feature = "go")]
     wire_chosen: bool,
 }
@@ -93,6 +95,7 @@ impl ClientBuilder {
             limits,
             options: CallOptions::new(),
             observer: ClientObserver::default(),
+            tls: ClientTls::default(),
             #[cfg(feature = "go")]
             wire_chosen: false,
         }
@@ -164,6 +167,20 @@ impl ClientBuilder {
         self
     }
 
+    /// Connects over TLS, in whatever way it connects, and never in the clear: see
+    /// [`tls`](crate::tls).
+    ///
+    /// The server's certificate has to be for the host that is dialled, or for the name that is
+    /// [set](crate::tls::TlsClientConfigBuilder::server_name). The handshake is a part of connecting,
+    /// within the [`connect_timeout`](Self::connect_timeout); that of a stream that is
+    /// [given](Self::connect) is done when the first call is sent, and what is wrong with it is told by
+    /// the calls.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: &crate::tls::TlsClientConfig) -> Self {
+        self.tls = ClientTls::new(config.clone());
+        self
+    }
+
     /// Connects over TCP and HTTP `CONNECT`; Go's `rpc.DialHTTP("tcp", addr)`. What is spoken then is gob,
     /// unless [`wire`](Self::wire) says otherwise.
     ///
@@ -184,8 +201,11 @@ impl ClientBuilder {
         if !self.wire_chosen {
             self.limits.wire = Some(Language::Gob);
         }
-        let connector = transport::HttpConnect::with_path(self.tcp(addr), path);
-        self.connect_with(connector).await
+        let connector = self.tls.connector(self.tcp(addr), self.limits.wire.is_none());
+        let connector = transport::HttpConnect::with_path(connector, path);
+        self.observer.calls(connector.target());
+        let stream = transport::connect(&connector, self.limits.connect).await?;
+        Ok(Client::start(stream, self.limits, self.options, self.observer))
     }
 
     /// Connects over TCP; Go's `rpc.Dial("tcp", addr)`.
@@ -213,8 +233,9 @@ impl ClientBuilder {
     /// [`connect_timeout`](Self::connect_timeout).
     pub async fn connect_with(mut self, connector: impl Connector) -> Result<Client, Error> {
         self.observer.calls(connector.target());
+        let connector = self.tls.connector(connector, self.limits.wire.is_none());
         let stream = transport::connect(&connector, self.limits.connect).await?;
-        Ok(self.connect(stream))
+        Ok(Client::start(stream, self.limits, self.options, self.observer))
     }
 
     fn tcp(&self, addr: impl Address) -> Tcp {
@@ -229,6 +250,7 @@ impl ClientBuilder {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let stream = self.tls.stream(stream, self.limits.wire.is_none());
         Client::start(stream, self.limits, self.options, self.observer)
     }
 }

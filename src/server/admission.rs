@@ -16,7 +16,7 @@ use std::{
 
 use netrpc_core::{
     Caller, Cancellation, Extensions, Peer,
-    error::Disconnected,
+    error::{Disconnected, chain},
     wire::{self, GoAwayCode, Preface},
 };
 use parking_lot::Mutex;
@@ -30,7 +30,11 @@ use super::{
     connection::{self, Connection, Stream},
     limits::Limits,
 };
-use crate::{client::now, observe};
+use crate::{
+    client::now,
+    observe,
+    secure::{self, TurnedAway},
+};
 
 /// How many refused connections are seen off in peace at once. Those of a flood get their answer too,
 /// but nobody waits until they have read it.
@@ -282,7 +286,10 @@ impl Server {
         if let Some(refused) = connections.note_refusal() {
             tracing::warn!(%peer, refused, %cause, "connections were refused");
         }
-        let farewell = farewell(cause);
+        let farewell = match self.shared.tls.is_on() {
+            true => NO_ROOM.to_vec(),
+            false => farewell(cause),
+        };
         if let Ok(permit) = connections.farewells.clone().try_acquire_owned() {
             tokio::spawn(async move {
                 see_off(io, &farewell).await;
@@ -306,19 +313,20 @@ impl Entrance {
     /// Outside a tokio runtime.
     pub(super) async fn admit<IO: Stream>(
         mut self,
-        mut io: IO,
-    ) -> Result<Arc<Connection<IO>>, Disconnected> {
+        io: IO,
+    ) -> Result<Arc<Connection<secure::Stream<IO>>>, Disconnected> {
         let server = &*self.place.server;
+        let mut io = secure::in_the_clear(io);
         let check = async {
-            prove(server, &mut io, &mut self.caller).await?;
+            server.tls.accept(&mut io, &mut self.caller).await?;
             let number = self.place.number;
-            server.hooks.check_connection(&self.caller, number, self.deadline).await
+            Ok(server.hooks.check_connection(&self.caller, number, self.deadline).await?)
         };
         let checked = tokio::select! {
             biased;
-            () = self.entrant.stopped.cancelled() => Err(Disconnected::Closed),
+            () = self.entrant.stopped.cancelled() => Err(Disconnected::Closed.into()),
             checked = tokio::time::timeout_at(self.deadline.into(), check) => {
-                checked.unwrap_or(Err(Disconnected::Handshake(server.limits.handshake)))
+                checked.unwrap_or(Err(Disconnected::Handshake(server.limits.handshake).into()))
             }
         };
         match checked {
@@ -326,29 +334,26 @@ impl Entrance {
                 self.welcome = Ok(known);
                 Ok(connection::start(self, io))
             }
-            Err(Disconnected::Refused(reason)) => {
+            Err(TurnedAway { cause: Disconnected::Refused(reason), .. }) => {
                 tracing::debug!(peer = %self.caller.peer, reason, "connection refused");
                 self.welcome = Err(reason);
                 Ok(connection::start(self, io))
             }
-            Err(cause) => {
+            Err(TurnedAway { cause, farewell }) => {
                 observe::refused_connection(cause.kind());
-                tracing::debug!(peer = %self.caller.peer, %cause, "connection not admitted");
-                see_off(io, &farewell(&cause)).await;
+                let peer = &self.caller.peer;
+                tracing::debug!(%peer, cause = %chain(&cause), "connection not admitted");
+                see_off(io, &farewell).await;
                 Err(cause)
             }
         }
     }
 }
 
-/// What must be known of a peer before anything it says is listened to: who it is.
-async fn prove<IO: Stream>(
-    _server: &Shared,
-    _io: &mut IO,
-    _caller: &mut Caller,
-) -> Result<(), Disconnected> {
-    // A TLS handshake belongs here.
-    Ok(())
+impl From<Disconnected> for TurnedAway {
+    fn from(cause: Disconnected) -> Self {
+        TurnedAway { farewell: farewell(&cause), cause }
+    }
 }
 
 /// When `duration` is over: in thirty years at the latest, which is never.
@@ -372,6 +377,10 @@ fn farewell(cause: &Disconnected) -> Vec<u8> {
     wire::write_go_away(&mut out, code, &text);
     out
 }
+
+/// What a TLS client is sent that there is no room for, before anything is encrypted: the alert
+/// `internal_error`, fatal (RFC 8446, section 6). There is none that says it better.
+const NO_ROOM: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x50];
 
 /// Says the last words, and gives the peer some time to read them: to close earlier, with bytes of the
 /// peer's unread, would make the system throw them away.

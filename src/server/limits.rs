@@ -8,7 +8,7 @@ use netrpc_core::{
 };
 
 use super::{Server, hooks::Hooks};
-use crate::observe::ServerObserver;
+use crate::{observe::ServerObserver, secure::ServerTls};
 
 /// The limits of a server; all are on unless set otherwise.
 #[derive(Debug, Clone, Copy)]
@@ -87,17 +87,18 @@ pub struct ServerBuilder {
     pub(super) http_path: String,
     pub(super) hooks: Hooks,
     pub(super) observer: ServerObserver,
+    pub(super) tls: ServerTls,
 }
 
 impl Default for ServerBuilder {
     fn default() -> Self {
-        let http_path = http::DEFAULT_PATH.to_owned();
         ServerBuilder {
             limits: Limits::default(),
             policy: SyncPolicy::default(),
-            http_path,
+            http_path: http::DEFAULT_PATH.to_owned(),
             hooks: Hooks::default(),
             observer: ServerObserver::default(),
+            tls: ServerTls::default(),
         }
     }
 }
@@ -191,6 +192,19 @@ impl ServerBuilder {
     #[cfg(feature = "trace")]
     pub fn propagator(mut self, propagator: impl crate::trace::Propagator) -> Self {
         self.observer.propagate(crate::trace::Propagation::by(propagator));
+        self
+    }
+
+    /// Serves over TLS, on every listener and every stream, and nobody in the clear: see
+    /// [`tls`](crate::tls).
+    ///
+    /// The handshake is each connection's own, within the
+    /// [`handshake_timeout`](Self::handshake_timeout): a client that does not get on with it holds up
+    /// nobody. One who speaks without TLS is told so in its own language, where that has a word for
+    /// it.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: &crate::tls::TlsServerConfig) -> Self {
+        self.tls = ServerTls::new(config.clone());
         self
     }
 

@@ -31,7 +31,7 @@ pub use serve::Serve;
 
 #[cfg(feature = "debug-page")]
 use crate::debug::{DebugPage, Observation};
-use crate::{observe::ServerObserver, transport::Listener};
+use crate::{observe::ServerObserver, secure::ServerTls, transport::Listener};
 use admission::Connections;
 use connection::{Connection, Stream};
 use hooks::Hooks;
@@ -78,6 +78,8 @@ struct Shared {
     hooks: Hooks,
     /// Whether there is anything that calls pass before their handlers.
     passes: bool,
+    /// What every connection begins with.
+    tls: ServerTls,
     connections: Connections,
     /// Whom it tells of its calls and connections.
     observer: ServerObserver,
@@ -106,7 +108,7 @@ impl Server {
     }
 
     fn with(builder: ServerBuilder) -> Self {
-        let ServerBuilder { limits, policy, http_path, hooks, observer } = builder;
+        let ServerBuilder { limits, policy, http_path, hooks, observer, tls } = builder;
         let shared = Shared {
             registry: Registry::new(),
             limits,
@@ -114,6 +116,7 @@ impl Server {
             http_path,
             passes: hooks.concern_calls(),
             hooks,
+            tls,
             connections: Connections::default(),
             observer,
             #[cfg(feature = "debug-page")]

@@ -68,6 +68,12 @@ pub trait Connector: Send + Sync + 'static {
     fn target(&self) -> String {
         "the server".to_owned()
     }
+
+    /// The name or IP address that the server's certificate has to be for, where TLS is asked for and
+    /// no other name is set; `None` if there is no one name.
+    fn server_name(&self) -> Option<String> {
+        None
+    }
 }
 
 impl<F, Connecting, IO> Connector for F
@@ -149,6 +155,14 @@ impl Connector for Tcp {
     fn target(&self) -> String {
         self.target.to_string()
     }
+
+    fn server_name(&self) -> Option<String> {
+        match (self.target.host(), self.target.addrs()) {
+            (Some(host), _) => Some(host.to_owned()),
+            (None, [addr]) => Some(addr.ip().to_string()),
+            (None, _) => None,
+        }
+    }
 }
 
 /// How long the next of `addrs` addresses may take where so much time is left for all.
@@ -228,6 +242,10 @@ impl<C: Connector> Connector for HttpConnect<C> {
 
     fn target(&self) -> String {
         self.inner.target()
+    }
+
+    fn server_name(&self) -> Option<String> {
+        self.inner.server_name()
     }
 }
 
