@@ -269,6 +269,32 @@ async fn a_server_that_is_none_is_named() {
 }
 
 #[tokio::test]
+async fn who_is_sent_away_at_the_door_knows_that_nothing_has_run() {
+    let codes = [
+        (GoAwayCode::ProtocolError, true),
+        (GoAwayCode::VersionNotSupported, false),
+        (GoAwayCode::EncodingNotSupported, false),
+        (GoAwayCode::TooManyConnections, false),
+        (GoAwayCode::Refused, false),
+    ];
+    for (code, may_have_run) in codes {
+        let (ours, theirs) = duplex(1024);
+        let client = Client::new(ours);
+        let call = client.go::<_, u64>("Echo.Number", &1);
+        let mut peer = Raw::new(theirs);
+        peer.expect_preface().await;
+        assert_eq!(peer.frame().await.unwrap().kind, Kind::Request, "it has left");
+        let mut out = Preface::OURS.to_bytes().to_vec();
+        wire::write_go_away(&mut out, code, "not you");
+        peer.send(&out).await;
+        drop(peer);
+        let error = soon(call).await.unwrap_err();
+        assert_eq!(error.may_have_run(), may_have_run, "{code:?}: {error:?}");
+        assert!(error.chain().to_string().contains("not you"), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn nobody_listening_is_named_too() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();

@@ -303,7 +303,13 @@ pub enum Disconnected {
 impl Disconnected {
     /// Whether it is certain that no call made on the connection has run: the server has said so.
     pub fn nothing_ran(&self) -> bool {
-        matches!(self, Disconnected::GoAway { code, .. } if code.nothing_ran())
+        match self {
+            Disconnected::GoAway { code, .. } => code.nothing_ran(),
+            // A socket that is connected has no such error; TLS has, where the server does not like who
+            // the client is and has read nothing else.
+            Disconnected::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
+            _ => false,
+        }
     }
 }
 

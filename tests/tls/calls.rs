@@ -162,8 +162,7 @@ async fn overheard(server: &Server, tls: Option<&TlsClientConfig>) -> Vec<u8> {
     let client = builder.connect(tapped);
     let reply: Vec<u8> = soon(client.call("Echo.Bytes", &b"the secret"[..])).await.unwrap();
     assert_eq!(reply, b"the secret");
-    let seen = seen.lock().clone();
-    seen
+    std::mem::take(&mut *seen.lock())
 }
 
 #[tokio::test]
