@@ -303,8 +303,12 @@ pub fn native(data: &[u8]) {
             match decoder.next(&mut input) {
                 Ok(Some(Incoming::Frame(frame))) => {
                     let body: Bytes = frame.body();
-                    let _ = wire::RequestHead::parse(frame.head());
-                    let _ = wire::ReplyHead::parse(frame.head());
+                    let _ = wire::RequestHead::parse(frame.head())
+                        .map(|head| head.stamp.map(|stamp| stamp.decode()));
+                    let _ = wire::ReplyHead::parse(frame.head())
+                        .map(|head| head.standing.map(|standing| standing.decode()));
+                    let _ = wire::SessionFrame::parse(&body);
+                    let _ = wire::AckFrame::parse(&body);
                     let _ = wire::FaultBody::parse(&body);
                     let _ = wire::GoAwayBody::parse(&body);
                     decode_all!(codec::decode(&body));

@@ -16,7 +16,8 @@ use std::{
 
 use netrpc_core::{
     codec::{self, go},
-    wire::{self, Preface},
+    semantics::{Domain, Incarnation, Secret, SessionId},
+    wire::{self, AckFrame, Preface, SessionFrame, SessionKey},
 };
 
 /// Runs of each target, unless a time is given.
@@ -61,6 +62,12 @@ fn seeds() -> Vec<Vec<u8>> {
     let mut native = Preface::OURS.to_bytes().to_vec();
     wire::write_ping(&mut native, 7);
     wire::write_fault(&mut native, 7, wire::FaultCode::Method, "no", b"\x01", 1 << 12);
+    let (domain, session) = (Domain(1), SessionId(2));
+    let key = SessionKey { domain, session, secret: Secret::new([3; 16]) };
+    wire::write_session(&mut native, 8, &SessionFrame::Resume(key));
+    let (incarnation, proof) = (Incarnation(0), 4);
+    let ack = AckFrame::Acknowledge { domain, session, ack: 1, incarnation, proof };
+    wire::write_ack(&mut native, 9, &ack);
     seeds.push(native);
     seeds
 }

@@ -527,6 +527,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                     }
                     Kind::GoAway => self.go_away(&frame),
                     // A cancel is for a call we refused already; a pong is proof of life, no more.
+                    // Nobody here keeps a ledger, or has asked for a session.
+                    Kind::Session | Kind::Acknowledgement => {}
                     Kind::Cancel | Kind::Pong => {}
                 },
                 Incoming::Oversized { kind: Kind::Reply | Kind::Fault, seq, length } => {

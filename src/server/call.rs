@@ -14,7 +14,10 @@ use netrpc_core::{
     fault::FaultCode,
     service::{Body, Entry, EntryHandler, Finished, HandlerFuture, MethodTable, ReplyBuf},
     session::{self, Admission, Cancelled},
-    wire::{self, Frame, FrameStart, Incoming, Kind, RequestHead},
+    wire::{
+        self, AckFrame, Frame, FrameStart, Incoming, Kind, MalformedSession, RequestHead,
+        SessionFrame,
+    },
 };
 use parking_lot::MutexGuard;
 
@@ -132,6 +135,14 @@ impl<IO: Stream> Connection<IO> {
                 Kind::GoAway => driver.peer_goes = true,
                 // We have called nothing, and asked for no sign of life.
                 Kind::Reply | Kind::Fault | Kind::Pong => {}
+                Kind::Session => {
+                    let asked = SessionFrame::parse(frame.body_slice()).map(|it| it.asks());
+                    self.keeps_no_ledger(driver, frame.seq, asked);
+                }
+                Kind::Acknowledgement => {
+                    let asked = AckFrame::parse(frame.body_slice()).map(|it| it.asks());
+                    self.keeps_no_ledger(driver, frame.seq, asked);
+                }
             },
             Incoming::Oversized { kind: Kind::Request, seq, length } => {
                 self.refuse(driver, seq, NOTHING, &self.too_large(length as usize));
@@ -156,6 +167,11 @@ impl<IO: Stream> Connection<IO> {
                 return Ok(Turn::Ours);
             }
         };
+        if head.stamp.is_some() {
+            // Run like any other it might run twice, and its caller relies on that it does not.
+            self.refuse(driver, frame.seq, (None, frame.head()), &no_ledger());
+            return Ok(Turn::Ours);
+        }
         let deadline = head.deadline.and_then(|left| session::deadline(now(), left));
         let target = match table.find(head.method) {
             Ok(entry) => Ok(entry),
@@ -166,6 +182,23 @@ impl<IO: Stream> Connection<IO> {
             }
         };
         self.admit(driver, target, (frame, wire::HEADER_LEN), deadline, watched)
+    }
+
+    /// Answers a question about sessions; what was not asked is left alone.
+    #[cold]
+    fn keeps_no_ledger(
+        &self,
+        driver: &mut Driver<IO>,
+        seq: u64,
+        asked: Result<bool, MalformedSession>,
+    ) {
+        let fault = match asked {
+            Ok(false) => return,
+            Ok(true) => no_ledger(),
+            Err(malformed) => Fault::with_code(malformed.fault_code(), malformed.to_string()),
+        };
+        let max_frame = self.server.limits.max_frame;
+        driver.output.write(|out| answer::write_fault(out, seq, &fault, max_frame));
     }
 
     /// Takes the next request of a peer that speaks another protocol; `None` if none is whole.
@@ -638,6 +671,12 @@ fn call_async(entry: &Entry, cx: Context, body: Body, reply: ReplyBuf) -> Handle
         EntryHandler::Async(handler) => handler.call(cx, body, reply),
         EntryHandler::Sync(_) => unreachable!("synchronous handlers are called, not begun"),
     }
+}
+
+/// The answer to a call that must not run twice, and to whatever is said about sessions.
+fn no_ledger() -> Fault {
+    let text = "this server keeps no ledger of calls: it has no sessions";
+    Fault::with_code(FaultCode::Unsupported, text)
 }
 
 pub(super) fn cancelled() -> Fault {

@@ -23,6 +23,7 @@ mod xid;
 pub use budget::{Budget, BudgetLimits};
 pub use fingerprint::Fingerprint;
 pub use series::{Grant, NotNow, Series, SeriesLimits};
+pub(crate) use stamp::PROVABLE_LEN;
 pub use stamp::{Stamp, Standing};
 pub use xid::{Domain, Epoch, Incarnation, Secret, SessionId, Xid};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Epoch, Fingerprint, Incarnation, Secret, Semantics, Xid};
+use super::{Domain, Epoch, Fingerprint, Incarnation, Secret, Semantics, SessionId, Xid};
 
 /// What a call carries so that it is never run twice.
 ///
@@ -63,7 +63,6 @@ impl Stamp {
         bytes
     }
 
-    #[cfg(test)]
     /// From what [`provable`](Self::provable) made, and a proof; `None` if no semantics have its number.
     pub(crate) fn from_bytes(bytes: &[u8; PROVABLE_LEN], proof: u64) -> Option<Stamp> {
         // Lengths are constants: `at` cannot fail.
@@ -72,8 +71,8 @@ impl Stamp {
         }
         Some(Stamp {
             xid: Xid {
-                domain: super::Domain(u128::from_le_bytes(at(bytes, 0))),
-                session: super::SessionId(u64::from_le_bytes(at(bytes, 16))),
+                domain: Domain(u128::from_le_bytes(at(bytes, 0))),
+                session: SessionId(u64::from_le_bytes(at(bytes, 16))),
                 seq: u64::from_le_bytes(at(bytes, 24)),
             },
             epoch: Epoch(u64::from_le_bytes(at(bytes, 32))),
@@ -112,11 +111,7 @@ mod tests {
 
     fn stamp() -> Stamp {
         Stamp {
-            xid: Xid {
-                domain: super::super::Domain(1),
-                session: super::super::SessionId(2),
-                seq: 3,
-            },
+            xid: Xid { domain: Domain(1), session: SessionId(2), seq: 3 },
             epoch: Epoch(4),
             incarnation: Incarnation(5),
             ack: 2,

@@ -1,6 +1,7 @@
 //! What a fault says.
 
-use super::{Kind, MalformedBody, begin, finish, notice};
+use super::{Kind, MalformedBody, begin, finish, notice, write_standing};
+use crate::semantics::Standing;
 
 /// Why a call ended without a reply.
 ///
@@ -237,13 +238,38 @@ pub fn write_fault(
     detail: &[u8],
     max_frame: u32,
 ) {
+    write(out, seq, (code, message, detail), max_frame, None);
+}
+
+/// As [`write_fault`], with what is said of the session of a stamped call.
+///
+/// A limit below 256 bytes counts as 256.
+pub fn write_fault_standing(
+    out: &mut Vec<u8>,
+    seq: u64,
+    (code, message, detail): (FaultCode, &str, &[u8]),
+    max_frame: u32,
+    standing: &Standing,
+) {
+    write(out, seq, (code, message, detail), max_frame.max(256), Some(standing));
+}
+
+fn write(
+    out: &mut Vec<u8>,
+    seq: u64,
+    (code, message, detail): (FaultCode, &str, &[u8]),
+    max_frame: u32,
+    standing: Option<&Standing>,
+) {
     const PREFIX: usize = 6;
     let max_frame = max_frame.max(64);
     let start = begin(out);
-    notice::write(out, code.to_u16(), message, max_frame as usize - PREFIX);
+    let head_len = standing.map_or(0, |standing| write_standing(out, standing));
+    let room = max_frame as usize - PREFIX - usize::from(head_len);
+    notice::write(out, code.to_u16(), message, room);
     if detail.len() <= max_frame as usize - start.payload_len(out) {
         out.extend_from_slice(detail);
     }
-    let written = finish(out, start, Kind::Fault, 0, seq, max_frame);
+    let written = finish(out, start, Kind::Fault, head_len, seq, max_frame);
     debug_assert_eq!(written, Ok(()));
 }

@@ -11,13 +11,17 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::FaultCode;
+use super::{FaultCode, RawStamp, RawStanding};
 use crate::metadata::{self, Metadata, MetadataError};
 
 /// Microseconds until the call's deadline, u64.
 const DEADLINE: u8 = 1;
 /// Keys and values.
 const METADATA: u8 = 2;
+/// A request's identity, and what its sender knows.
+pub(super) const STAMP: u8 = 3;
+/// What an answer says of its call's session.
+pub(super) const STANDING: u8 = 4;
 /// Unknown tags from here on may be skipped; those below ask for something that matters.
 const OPTIONAL: u8 = 0x80;
 
@@ -66,6 +70,8 @@ impl HeadError {
 pub(super) struct Fields<'a> {
     pub(super) deadline: Option<Duration>,
     pub(super) metadata: RawMetadata<'a>,
+    pub(super) stamp: Option<RawStamp<'a>>,
+    pub(super) standing: Option<RawStanding<'a>>,
 }
 
 impl<'a> Fields<'a> {
@@ -89,6 +95,8 @@ impl<'a> Fields<'a> {
             match tag {
                 DEADLINE => fields.deadline = Some(parse_deadline(value)?),
                 METADATA => fields.metadata = RawMetadata::parse(value)?,
+                STAMP => fields.stamp = Some(RawStamp::parse(value)?),
+                STANDING => fields.standing = Some(RawStanding::parse(value)?),
                 OPTIONAL.. => {}
                 // Not returned at once, so that malformed heads are malformed in any order.
                 _ => unsupported = unsupported.or(Some(tag)),
@@ -107,10 +115,14 @@ fn parse_deadline(value: &[u8]) -> Result<Duration, HeadError> {
 
 /// Appends a deadline: whole microseconds, rounded down, so that time is never made.
 pub(super) fn write_deadline(out: &mut Vec<u8>, remaining: Duration) {
-    let micros = u64::try_from(remaining.as_micros()).unwrap_or(u64::MAX);
     out.push(DEADLINE);
     out.extend_from_slice(&8u16.to_le_bytes());
-    out.extend_from_slice(&micros.to_le_bytes());
+    out.extend_from_slice(&micros(remaining).to_le_bytes());
+}
+
+/// Whole microseconds, rounded down.
+pub(super) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Appends metadata that was checked before, and is not empty.
@@ -126,11 +138,13 @@ pub(super) fn write_metadata(out: &mut Vec<u8>, metadata: &Metadata) {
     }
 }
 
-/// The head of a reply or a fault: no name, and of the fields only metadata means something.
+/// The head of a reply or a fault: no name, and of the fields only these mean something.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct ReplyHead<'a> {
     /// What the handler sends along with its reply.
     pub metadata: RawMetadata<'a>,
+    /// What is said of the session, if the call was stamped.
+    pub standing: Option<RawStanding<'a>>,
 }
 
 impl<'a> ReplyHead<'a> {
@@ -143,7 +157,8 @@ impl<'a> ReplyHead<'a> {
         if head.is_empty() {
             return Ok(ReplyHead::default());
         }
-        Fields::parse(head).map(|fields| ReplyHead { metadata: fields.metadata })
+        let Fields { metadata, standing, .. } = Fields::parse(head)?;
+        Ok(ReplyHead { metadata, standing })
     }
 }
 

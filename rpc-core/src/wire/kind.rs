@@ -4,8 +4,7 @@
 ///
 /// Either side may send any kind (`[frame.symmetry]`). Numbers without a variant are skipped by
 /// [`FrameDecoder`](super::FrameDecoder), so that a newer peer can send kinds this version does not
-/// know (`[frame.unknown-kind]`); 8 (session) and 9 (acknowledgement) are reserved for call
-/// semantics beyond *maybe*.
+/// know (`[frame.unknown-kind]`).
 ///
 /// Not `#[non_exhaustive]`: a new kind must force a decision wherever frames are handled.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -25,11 +24,15 @@ pub enum Kind {
     Pong = 6,
     /// No new calls on this connection, and why.
     GoAway = 7,
+    /// Something about a session: asked for, granted, closed.
+    Session = 8,
+    /// Calls that will not be asked about again, or that this is known.
+    Acknowledgement = 9,
 }
 
 impl Kind {
     /// Every kind, by its number.
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Request,
         Kind::Reply,
         Kind::Fault,
@@ -37,6 +40,8 @@ impl Kind {
         Kind::Ping,
         Kind::Pong,
         Kind::GoAway,
+        Kind::Session,
+        Kind::Acknowledgement,
     ];
 
     /// The kind with this number, if this version knows it.
@@ -49,6 +54,8 @@ impl Kind {
             5 => Kind::Ping,
             6 => Kind::Pong,
             7 => Kind::GoAway,
+            8 => Kind::Session,
+            9 => Kind::Acknowledgement,
             _ => return None,
         })
     }

@@ -10,6 +10,8 @@
 //! | [`FrameDecoder`] | `decoder` | bytes as they arrive → frames |
 //! | [`FrameStart`] | `write` | frames → bytes, in place |
 //! | [`RequestHead`], [`ReplyHead`] | `request`, `field` | what a head says |
+//! | [`RawStamp`], [`RawStanding`] | `stamp` | the fields by which a call is known again |
+//! | [`SessionFrame`], [`AckFrame`] | `session` | what is said about a session rather than a call |
 //! | [`FaultBody`], [`GoAwayBody`] | `fault`, `go_away` | a number, a text, and why |
 //!
 //! A frame is written straight into the output buffer and decoded straight out of the input
@@ -49,10 +51,12 @@ mod kind;
 mod notice;
 mod preface;
 mod request;
+mod session;
+mod stamp;
 mod write;
 
 pub use decoder::{FrameDecoder, Incoming, WireError};
-pub use fault::{FaultBody, FaultCode, write_fault};
+pub use fault::{FaultBody, FaultCode, write_fault, write_fault_standing};
 pub use field::{HeadError, RawMetadata, RawMetadataIter, ReplyHead, write_reply_head};
 pub use frame::Frame;
 pub use go_away::{GoAwayBody, GoAwayCode, write_go_away};
@@ -65,6 +69,8 @@ pub use preface::{Encoding, Foreign, NotNetrpc, PREFACE_LEN, Preface, Unacceptab
 pub use request::{
     MAX_METHOD_NAME, RequestFields, RequestHead, WriteHeadError, write_request_head,
 };
+pub use session::{AckFrame, MalformedSession, SessionFrame, SessionKey, write_ack, write_session};
+pub use stamp::{RawStamp, RawStanding, write_stamp, write_standing};
 pub use write::{FrameStart, FrameTooLarge, begin, finish, write_cancel, write_ping, write_pong};
 
 /// The largest payload, in bytes, that a side accepts and sends unless it is told otherwise: 4 MiB.

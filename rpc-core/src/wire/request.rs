@@ -12,7 +12,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{
-    HeadError, RawMetadata,
+    HeadError, RawMetadata, RawStamp,
     field::{self, Fields},
 };
 use crate::metadata::{Metadata, MetadataError};
@@ -29,6 +29,8 @@ pub struct RequestHead<'a> {
     pub deadline: Option<Duration>,
     /// What the caller sends along with its arguments.
     pub metadata: RawMetadata<'a>,
+    /// By what the call is known again, if it must not run twice.
+    pub stamp: Option<RawStamp<'a>>,
 }
 
 impl<'a> RequestHead<'a> {
@@ -48,10 +50,11 @@ impl<'a> RequestHead<'a> {
             return Err(HeadError::Name);
         }
         if fields.is_empty() {
-            return Ok(RequestHead { method, deadline: None, metadata: RawMetadata::default() });
+            let metadata = RawMetadata::default();
+            return Ok(RequestHead { method, deadline: None, metadata, stamp: None });
         }
-        let Fields { deadline, metadata } = Fields::parse(fields)?;
-        Ok(RequestHead { method, deadline, metadata })
+        let Fields { deadline, metadata, stamp, standing: _ } = Fields::parse(fields)?;
+        Ok(RequestHead { method, deadline, metadata, stamp })
     }
 }
 

@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use netrpc_core::wire::{Frame, FrameDecoder, Incoming, WireError};
 
 /// Name and hexadecimal text of every recorded frame.
-pub(crate) const FRAMES: [(&str, &str); 12] = [
+pub(crate) const FRAMES: [(&str, &str); 22] = [
     ("request", include_str!("request.hex")),
     ("request-deadline", include_str!("request-deadline.hex")),
     ("request-metadata", include_str!("request-metadata.hex")),
@@ -18,6 +18,16 @@ pub(crate) const FRAMES: [(&str, &str); 12] = [
     ("ping", include_str!("ping.hex")),
     ("pong", include_str!("pong.hex")),
     ("go-away", include_str!("go-away.hex")),
+    ("request-stamp", include_str!("request-stamp.hex")),
+    ("reply-standing", include_str!("reply-standing.hex")),
+    ("fault-standing", include_str!("fault-standing.hex")),
+    ("session-open", include_str!("session-open.hex")),
+    ("session-resume", include_str!("session-resume.hex")),
+    ("session-close", include_str!("session-close.hex")),
+    ("session-granted", include_str!("session-granted.hex")),
+    ("session-closed", include_str!("session-closed.hex")),
+    ("ack", include_str!("ack.hex")),
+    ("ack-confirmed", include_str!("ack-confirmed.hex")),
 ];
 
 /// The recorded preface.
