@@ -185,8 +185,8 @@ async fn a_connection_that_waits_to_be_accepted_when_the_server_stops_is_told_so
         soon(raw.greet()).await;
         raw.request(1, "Echo.Number", &encoded(&1)).await;
         let mut kinds = Vec::new();
-        while kinds.len() < 2 {
-            let frame = soon(raw.frame()).await.expect("a go-away and a fault");
+        while kinds.len() < 3 {
+            let frame = soon(raw.frame()).await.expect("a go-away, a ping and a fault");
             if frame.kind == Kind::Fault {
                 let body = frame.body();
                 let fault = netrpc_core::wire::FaultBody::parse(&body).unwrap();
@@ -194,7 +194,9 @@ async fn a_connection_that_waits_to_be_accepted_when_the_server_stops_is_told_so
             }
             kinds.push(frame.kind);
         }
-        assert!(kinds.contains(&Kind::GoAway) && kinds.contains(&Kind::Fault), "{kinds:?}");
+        for kind in [Kind::GoAway, Kind::Ping, Kind::Fault] {
+            assert!(kinds.contains(&kind), "{kinds:?}");
+        }
     }
     drop(waiting);
     soon(serving).await.unwrap();

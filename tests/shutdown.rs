@@ -245,3 +245,66 @@ async fn serving_begins_when_awaited() {
     };
     assert_eq!(reply.unwrap(), 1);
 }
+
+struct Counting(AtomicUsize);
+
+#[service]
+impl Counting {
+    fn quick(&self, n: u64, reply: &mut u64) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        *reply = n;
+    }
+
+    async fn slow(&self, n: u64, reply: &mut u64) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        *reply = n;
+    }
+}
+
+/// `[close.goaway]`: what a rolling restart needs. Every call is answered, or was not begun and its caller
+/// knows that, whatever was on its way when the server was told to stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_shuts_down_under_load_loses_no_call() {
+    let mut refused = 0;
+    for _ in 0..10 {
+        let counting = Arc::new(Counting(AtomicUsize::new(0)));
+        let server = Server::new();
+        server.register(counting.clone()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(server.serve(listener).with_graceful_shutdown(async {
+            let _ = stopped.await;
+        }));
+        let answered = Arc::new(AtomicUsize::new(0));
+        let mut callers = Vec::new();
+        for n in 0..64u64 {
+            let (client, answered) = (Client::dial(addr).await.unwrap(), answered.clone());
+            callers.push(tokio::spawn(async move {
+                let method = if n % 2 == 0 { "Counting.Quick" } else { "Counting.Slow" };
+                loop {
+                    match client.call::<_, u64>(method, &n).await {
+                        Ok(reply) => assert_eq!(reply, n),
+                        Err(error) => return error,
+                    }
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            }));
+        }
+        while answered.load(Ordering::Relaxed) < 1000 {
+            tokio::task::yield_now().await;
+        }
+        stop.send(()).unwrap();
+        for caller in callers {
+            let error = soon(caller).await.unwrap();
+            assert!(!error.may_have_run(), "{error:?}");
+            refused += usize::from(matches!(error, Error::Refused { .. }));
+        }
+        soon(serving).await.unwrap();
+        let (ran, answered) =
+            (counting.0.load(Ordering::Relaxed), answered.load(Ordering::Relaxed));
+        assert_eq!(ran, answered, "each that ran was answered");
+    }
+    println!("{refused} calls were on their way");
+}

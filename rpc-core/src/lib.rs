@@ -13,7 +13,7 @@
 //! | 0 | [`semantics`] | how often a call runs: its identity, and when it is sent again |
 //! | 0 | [`ledger`] | the server's memory of calls that must not run twice |
 //! | 0 | [`wire`] | bytes ↔ frames |
-//! | 0 | [`keep_alive`], [`rate`] | whether a peer is still there, and how often it may do something |
+//! | 0 | [`patience`], [`keep_alive`], [`rate`] | how long a peer is waited for, and how often it may do something |
 //! | 0 | [`dialect`] | the protocols of Go's `net/rpc` ↔ frames |
 //! | 0 | [`trace`] | where a call stands in a trace that spans processes |
 //! | 0 | [`codec`] | bodies ↔ serde types |
@@ -35,6 +35,7 @@ pub mod keep_alive;
 mod kind;
 pub mod ledger;
 pub mod metadata;
+pub mod patience;
 pub mod pending;
 pub mod rate;
 pub mod semantics;

@@ -81,11 +81,6 @@ impl Bucket {
         taken
     }
 
-    /// Something good has happened: the peer may do one more.
-    pub fn earn(&mut self, rate: Rate) {
-        self.left = self.left.saturating_add(1).min(rate.burst);
-    }
-
     /// Puts in what has come since; the rest of a token stays in time that has not been counted yet.
     #[cold]
     fn fill(&mut self, rate: Rate, now: Instant) {
@@ -135,16 +130,6 @@ mod tests {
         takes(&mut bucket, RATE, at(0));
         let taken: usize = (1..=10_000).map(|millis| takes(&mut bucket, RATE, at(millis))).sum();
         assert_eq!(taken, 50, "ten seconds' worth");
-    }
-
-    #[test]
-    fn what_is_earned_can_be_taken_and_is_not_saved_up_either() {
-        let mut bucket = Bucket::new(at(0), RATE);
-        takes(&mut bucket, RATE, at(0));
-        (0..3).for_each(|_| bucket.earn(RATE));
-        assert_eq!(takes(&mut bucket, RATE, at(0)), 3);
-        (0..100).for_each(|_| bucket.earn(RATE));
-        assert_eq!(takes(&mut bucket, RATE, at(0)), 10);
     }
 
     #[test]

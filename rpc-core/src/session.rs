@@ -14,7 +14,7 @@
 //! | draining | refused: shutting down | – | [`is_idle`](ServerSession::is_idle): close |
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -40,20 +40,9 @@ pub struct ServerSession<C, W> {
     running: HashMap<u64, C, FxBuildHasher>,
     /// Calls that are answered and whose handlers still run elsewhere.
     lingering: usize,
-    /// Calls over the limit, oldest first.
-    waiting: VecDeque<Waiting<W>>,
-    /// Their numbers: there may be tens of thousands.
-    waiting_seqs: HashSet<u64, FxBuildHasher>,
-    /// Bytes of all requests in `waiting`.
-    waiting_bytes: usize,
-    draining: bool,
-}
-
-#[derive(Debug)]
-struct Waiting<W> {
-    seq: u64,
-    bytes: usize,
-    call: W,
+    waiting: Waiting<W>,
+    /// Why new requests are refused, if they are.
+    draining: Option<&'static str>,
 }
 
 /// What is to be done with a request.
@@ -88,10 +77,8 @@ impl<C, W> ServerSession<C, W> {
             limits,
             running: HashMap::default(),
             lingering: 0,
-            waiting: VecDeque::new(),
-            waiting_seqs: HashSet::default(),
-            waiting_bytes: 0,
-            draining: false,
+            waiting: Waiting::default(),
+            draining: None,
         }
     }
 
@@ -107,8 +94,7 @@ impl<C, W> ServerSession<C, W> {
         if self.is_in_use(seq) {
             return Admission::SeqInUse;
         }
-        if self.draining {
-            let text = "the server is shutting down";
+        if let Some(text) = self.draining {
             return Admission::Refuse(Fault::with_code(FaultCode::ShuttingDown, text));
         }
         if deadline.is_some_and(|deadline| deadline <= now()) {
@@ -122,18 +108,16 @@ impl<C, W> ServerSession<C, W> {
 
     /// Whether one more may run.
     fn has_slot(&self) -> bool {
-        self.running.len() + self.lingering < self.limits.calls
+        self.running_len() < self.limits.calls
     }
 
     fn is_in_use(&self, seq: u64) -> bool {
-        !self.is_idle() && (self.running.contains_key(&seq) || self.waiting_seqs.contains(&seq))
+        !self.is_idle() && (self.running.contains_key(&seq) || self.waiting.contains(seq))
     }
 
     /// Keeps a call of `bytes` bytes until others have finished.
     pub fn wait(&mut self, seq: u64, bytes: usize, call: W) {
-        self.waiting_bytes += bytes;
-        self.waiting_seqs.insert(seq);
-        self.waiting.push_back(Waiting { seq, bytes, call });
+        self.waiting.push(seq, bytes, call);
     }
 
     /// Call `seq` goes on elsewhere.
@@ -166,14 +150,7 @@ impl<C, W> ServerSession<C, W> {
         if !self.has_slot() {
             return None;
         }
-        let Waiting { seq, bytes, call } = self.waiting.pop_front()?;
-        self.waiting_bytes -= bytes;
-        self.waiting_seqs.remove(&seq);
-        if self.waiting.is_empty() {
-            self.waiting = VecDeque::new();
-            self.waiting_seqs = HashSet::default();
-        }
-        Some((seq, call))
+        self.waiting.pop()
     }
 
     /// The caller of `seq` does not want it any more.
@@ -181,30 +158,27 @@ impl<C, W> ServerSession<C, W> {
         if let Some(call) = self.running.get(&seq) {
             return Cancelled::Running(call);
         }
-        match self.waiting.iter().position(|waiting| waiting.seq == seq) {
-            Some(at) => {
-                let Waiting { bytes, call, .. } = self.waiting.remove(at).expect("just found");
-                self.waiting_bytes -= bytes;
-                self.waiting_seqs.remove(&seq);
-                Cancelled::Waiting(call)
-            }
+        match self.waiting.remove(seq) {
+            Some(call) => Cancelled::Waiting(call),
             None => Cancelled::Unknown,
         }
     }
 
-    /// Refuses every request from now on. `false` if it did so already.
-    pub fn drain(&mut self) -> bool {
-        !std::mem::replace(&mut self.draining, true)
+    /// Refuses every request from now on, for the reason given. `false` if it did so already.
+    pub fn drain(&mut self, reason: &'static str) -> bool {
+        let first = self.draining.is_none();
+        self.draining.get_or_insert(reason);
+        first
     }
 
     /// Whether new requests are refused.
     pub fn is_draining(&self) -> bool {
-        self.draining
+        self.draining.is_some()
     }
 
     /// Whether the driver should read on.
     pub fn wants_more(&self) -> bool {
-        self.waiting_bytes <= self.limits.waiting_bytes
+        self.waiting.bytes <= self.limits.waiting_bytes
     }
 
     /// Whether no call runs or waits.
@@ -217,11 +191,94 @@ impl<C, W> ServerSession<C, W> {
         self.running.values()
     }
 
+    /// How many calls have a slot.
+    pub fn running_len(&self) -> usize {
+        self.running.len() + self.lingering
+    }
+
     /// Forgets the calls that wait: their connection is gone.
     pub fn forget_waiting(&mut self) {
-        self.waiting = VecDeque::new();
-        self.waiting_seqs = HashSet::default();
-        self.waiting_bytes = 0;
+        self.waiting = Waiting::default();
+    }
+}
+
+/// Calls that wait, oldest first. There may be tens of thousands, and any of them can be cancelled: that
+/// takes the same time wherever it stands.
+#[derive(Debug)]
+struct Waiting<W> {
+    /// `None` where a call was cancelled; never at the front.
+    queue: VecDeque<Option<Entry<W>>>,
+    /// The number of the queue's first place: every place has one, counted from the beginning.
+    first: u64,
+    /// Where each call stands.
+    places: HashMap<u64, u64, FxBuildHasher>,
+    /// Bytes of all of them.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry<W> {
+    seq: u64,
+    bytes: usize,
+    call: W,
+}
+
+impl<W> Default for Waiting<W> {
+    fn default() -> Self {
+        Waiting { queue: VecDeque::new(), first: 0, places: HashMap::default(), bytes: 0 }
+    }
+}
+
+impl<W> Waiting<W> {
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    fn contains(&self, seq: u64) -> bool {
+        self.places.contains_key(&seq)
+    }
+
+    fn push(&mut self, seq: u64, bytes: usize, call: W) {
+        self.bytes += bytes;
+        self.places.insert(seq, self.first + self.queue.len() as u64);
+        self.queue.push_back(Some(Entry { seq, bytes, call }));
+    }
+
+    fn pop(&mut self) -> Option<(u64, W)> {
+        let Entry { seq, bytes, call } = self.queue.pop_front()??;
+        self.first += 1;
+        self.bytes -= bytes;
+        self.places.remove(&seq);
+        self.tidy();
+        Some((seq, call))
+    }
+
+    fn remove(&mut self, seq: u64) -> Option<W> {
+        let place = self.places.remove(&seq)?;
+        let at = usize::try_from(place - self.first).ok()?;
+        let Entry { bytes, call, .. } = self.queue.get_mut(at)?.take()?;
+        self.bytes -= bytes;
+        self.tidy();
+        Some(call)
+    }
+
+    /// Lets go of places that nobody stands in: those at the front at once, others when they are the
+    /// most, so that each is moved no more often than calls come.
+    fn tidy(&mut self) {
+        while let Some(None) = self.queue.front() {
+            self.queue.pop_front();
+            self.first += 1;
+        }
+        if self.queue.is_empty() {
+            *self = Waiting::default();
+        } else if self.queue.len() > 2 * self.places.len() + KEEP_CALLS {
+            self.queue.retain(Option::is_some);
+            self.first = 0;
+            for (place, entry) in (0..).zip(self.queue.iter().flatten()) {
+                self.places.insert(entry.seq, place);
+            }
+            self.queue.shrink_to(2 * self.places.len());
+        }
     }
 }
 
@@ -242,20 +299,12 @@ pub fn expired() -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::now;
 
     const LIMITS: SessionLimits = SessionLimits { calls: 2, waiting_bytes: 100 };
 
     fn session() -> ServerSession<&'static str, &'static str> {
         ServerSession::new(LIMITS)
-    }
-
-    fn now() -> Instant {
-        // Any fixed time will do, and asking the clock is forbidden here.
-        static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(|| {
-            #[allow(clippy::disallowed_methods)] // the one origin of time in these tests
-            Instant::now()
-        });
-        *START
     }
 
     fn code(admission: Admission) -> FaultCode {
@@ -331,8 +380,8 @@ mod tests {
         session.started(1, "");
         session.started(2, "");
         session.wait(3, 10, "three");
-        assert!(session.drain());
-        assert!(!session.drain(), "only once");
+        assert!(session.drain("closing"));
+        assert!(!session.drain("closing"), "only once");
         assert_eq!(code(session.admit(4, None, now)), FaultCode::ShuttingDown);
         session.finished(1);
         session.finished(2);
@@ -368,5 +417,57 @@ mod tests {
         assert_eq!(session.next_waiting(), Some((3, "three")));
         session.finished(1);
         assert_eq!(session.admit(1, None, now), Admission::Run);
+    }
+
+    #[test]
+    fn calls_that_come_and_go_while_one_waits_leave_nothing_behind() {
+        let mut session = session();
+        session.started(1, "");
+        session.started(2, "");
+        session.wait(3, 10, "three");
+        for seq in 10..100_000 {
+            session.wait(seq, 10, "more");
+            assert_eq!(session.cancel(seq), Cancelled::Waiting("more"));
+            assert!(session.waiting.queue.len() <= 2 + KEEP_CALLS, "{seq}");
+        }
+        assert!(session.waiting.queue.capacity() <= 4 * KEEP_CALLS);
+        assert_eq!(session.waiting.bytes, 10);
+        session.finished(1);
+        assert_eq!(session.next_waiting(), Some((3, "three")));
+    }
+
+    /// Whatever is cancelled in whatever order, the others keep theirs: compared with a plain list.
+    #[test]
+    fn cancelled_calls_are_passed_over_and_the_order_is_kept() {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = move |below: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random % below as u64) as usize
+        };
+        let (mut waiting, mut model) = (Waiting::default(), VecDeque::new());
+        for seq in 0..20_000u64 {
+            match next(5) {
+                0 | 1 => {
+                    waiting.push(seq, next(100), seq);
+                    model.push_back(seq);
+                }
+                2 => assert_eq!(waiting.pop(), model.pop_front().map(|seq| (seq, seq))),
+                _ if model.is_empty() => assert_eq!(waiting.remove(seq), None),
+                _ => {
+                    let at = if next(2) == 0 { model.len() - 1 } else { next(model.len()) };
+                    let seq = model.remove(at).expect("it is there");
+                    assert_eq!(waiting.remove(seq), Some(seq));
+                    assert_eq!(waiting.remove(seq), None);
+                }
+            }
+            assert_eq!(waiting.is_empty(), model.is_empty());
+            assert_eq!(waiting.places.len(), model.len());
+        }
+        while let Some(seq) = model.pop_front() {
+            assert_eq!(waiting.pop(), Some((seq, seq)));
+        }
+        assert_eq!((waiting.bytes, waiting.pop()), (0, None));
     }
 }

@@ -269,7 +269,7 @@ impl Server {
     pub(super) fn enter(&self, peer: Peer) -> Result<Entrance, Disconnected> {
         let server = self.shared.clone();
         let entrant = Arc::new(Entrant::default());
-        let deadline = after(server.limits.handshake);
+        let deadline = after(server.limits.times.handshake);
         let (number, origin) = server.connections.enter(&server.limits, &peer, entrant.clone())?;
         let place = Place { server, number, origin };
         Ok(Entrance { place, caller: peer.into(), deadline, welcome: Ok(None), entrant })
@@ -326,7 +326,7 @@ impl Entrance {
             biased;
             () = self.entrant.stopped.cancelled() => Err(Disconnected::Closed.into()),
             checked = tokio::time::timeout_at(self.deadline.into(), check) => {
-                checked.unwrap_or(Err(Disconnected::Handshake(server.limits.handshake).into()))
+                checked.unwrap_or(Err(Disconnected::Handshake(server.limits.times.handshake).into()))
             }
         };
         match checked {

@@ -25,7 +25,7 @@ use super::{
     Shared, SyncPolicy,
     answer::{self, Outcome},
     connection::{Connection, Stream, Watched},
-    driver::{Driver, Foreigner, Inline, Request, Served, Speech},
+    driver::{Driver, Foreigner, GOODBYE_PING, Inline, Request, Served, Speech},
     passage::Missing,
     workers::Permit,
 };
@@ -33,6 +33,9 @@ use crate::{
     client::now,
     observe::{self, Arrival, ServedCall},
 };
+
+/// What it takes to keep a call waiting, besides its request; about.
+const WAITING: usize = 128;
 
 /// A handler that was not done at its first poll.
 pub(super) struct Unfinished {
@@ -78,8 +81,11 @@ impl<IO: Stream> Connection<IO> {
     ) -> Result<Served, Disconnected> {
         let Shared { limits, http_path, .. } = &*self.server;
         let closing = driver.is_closing();
-        if !closing && !driver.shake_hands(limits, http_path)? {
-            return Ok(Served::All);
+        if !closing {
+            driver.counts.check()?;
+            if !driver.shake_hands(limits, http_path)? {
+                return Ok(Served::All);
+            }
         }
         let full = limits.output_bytes;
         let table = driver.table(&self.server.registry).clone();
@@ -127,14 +133,26 @@ impl<IO: Stream> Connection<IO> {
         table: &MethodTable,
         watched: &mut Watched<'a>,
     ) -> Result<Turn, Disconnected> {
+        let limits = &self.server.limits;
+        driver.counts.frames += 1;
         match incoming {
             Incoming::Frame(frame) => match frame.kind {
-                Kind::Request => return self.request(driver, frame, table, watched),
-                Kind::Cancel => self.cancel(driver, frame.seq),
-                Kind::Ping => driver.output.write(|out| wire::write_pong(out, frame.seq)),
+                Kind::Request => {
+                    driver.counts.requests += 1;
+                    return self.request(driver, frame, table, watched);
+                }
+                Kind::Cancel => {
+                    driver.counts.cancel(limits);
+                    self.cancel(driver, frame.seq);
+                }
+                Kind::Ping => {
+                    driver.counts.ping(limits);
+                    driver.output.write(|out| wire::write_pong(out, frame.seq));
+                }
                 Kind::GoAway => driver.peer_goes = true,
-                // We have called nothing, and asked for no sign of life.
-                Kind::Reply | Kind::Fault | Kind::Pong => {}
+                Kind::Pong => driver.goodbye_heard |= frame.seq == GOODBYE_PING,
+                // We have called nothing.
+                Kind::Reply | Kind::Fault => {}
                 Kind::Session => {
                     let asked = SessionFrame::parse(frame.body_slice()).map(|it| it.asks());
                     self.keeps_no_ledger(driver, frame.seq, asked);
@@ -145,6 +163,7 @@ impl<IO: Stream> Connection<IO> {
                 }
             },
             Incoming::Oversized { kind: Kind::Request, seq, length } => {
+                driver.counts.requests += 1;
                 self.refuse(driver, seq, NOTHING, &self.too_large(length as usize));
             }
             Incoming::Oversized { .. } => {}
@@ -219,7 +238,9 @@ impl<IO: Stream> Connection<IO> {
         let found = table.find(method).map_err(|fault| Missing::new(method, fault));
         let passes = self.server.passes;
         let unwelcome = unwelcome.take();
-        driver.heard();
+        driver.counts.frames += 1;
+        driver.counts.requests += 1;
+        driver.timer.greeted(false, &self.server.limits.times);
         if let Some(cause) = unwelcome {
             let fault = match &cause {
                 Disconnected::Refused(reason) => Fault::denied(reason),
@@ -269,7 +290,8 @@ impl<IO: Stream> Connection<IO> {
                 return Ok(self.run(driver, target, frame, deadline, watched));
             }
             Admission::Wait => {
-                let (seq, bytes) = (frame.seq, kept + frame.payload().len());
+                let (seq, bytes) = (frame.seq, kept + frame.payload().len() + WAITING);
+                let frame = frame.detach();
                 let request = Request { frame, target: target.cloned(), deadline };
                 driver.session.wait(seq, bytes, request);
             }
@@ -291,14 +313,15 @@ impl<IO: Stream> Connection<IO> {
         fault: &Fault,
     ) {
         self.server.observer.refused(entry, self.arrival(seq, head), fault);
-        let max_frame = self.server.limits.max_frame;
-        driver.output.write(|out| answer::write_fault(out, seq, fault, max_frame));
+        let limits = &self.server.limits;
+        driver.counts.refused(fault.code(), limits);
+        driver.output.write(|out| answer::write_fault(out, seq, fault, limits.max_frame));
     }
 
     fn cancel(&self, driver: &mut MutexGuard<'_, Driver<IO>>, seq: u64) {
         match driver.session.cancel(seq) {
-            Cancelled::Running(cancellation) => {
-                let cancellation = cancellation.clone();
+            Cancelled::Running(call) => {
+                let cancellation = call.cancellation().clone();
                 // Whoever listens may do anything.
                 MutexGuard::unlocked(driver, || cancellation.cancel());
             }
@@ -323,7 +346,16 @@ impl<IO: Stream> Connection<IO> {
             self.refuse(driver, seq, (target.ok(), frame.head()), &session::expired());
             return Turn::Ours;
         }
-        if self.server.passes {
+        let passes = self.server.passes;
+        let asynchronous =
+            target.as_ref().is_ok_and(|entry| matches!(entry.handler(), EntryHandler::Async(_)));
+        if (passes || asynchronous)
+            && let Some(fault) = self.is_overloaded(driver)
+        {
+            self.refuse(driver, seq, (target.ok(), frame.head()), &fault);
+            return Turn::Ours;
+        }
+        if passes {
             return self.pass(driver, target.cloned(), frame, deadline, watched);
         }
         let entry = match target {
@@ -335,7 +367,6 @@ impl<IO: Stream> Connection<IO> {
         };
         let observed = self.observe(Some(entry), &frame);
         let options = entry.options();
-        let asynchronous = matches!(entry.handler(), EntryHandler::Async(_));
         // Whatever can be told that nobody waits any more, must be tellable.
         let cancellation = (options.context || asynchronous).then(Cancellation::new);
         let cx = options.context.then(|| {
@@ -369,6 +400,12 @@ impl<IO: Stream> Connection<IO> {
                 Turn::Ours
             }
         }
+    }
+
+    /// Whether the server runs too many calls for this connection to start another elsewhere.
+    fn is_overloaded(&self, driver: &Driver<IO>) -> Option<Fault> {
+        let Shared { capacity, connections, .. } = &*self.server;
+        capacity.refuses(driver.session.running_len(), || connections.count())
     }
 
     /// Begins to tell of a call, to whoever has asked; `None` if there is no such method.
@@ -460,9 +497,16 @@ impl<IO: Stream> Connection<IO> {
 
     /// Has a synchronous handler called on the thread pool.
     fn call_on_pool(self: &Arc<Self>, driver: &mut Driver<IO>, entry: Arc<Entry>, call: Call) {
-        let Call { seq, body, cx, cancellation, deadline, observed } = call;
+        let Call { seq, mut body, cx, cancellation, deadline, observed } = call;
+        if let Some(fault) = self.is_overloaded(driver) {
+            observed.finish(Err(&fault));
+            let max_frame = self.server.limits.max_frame;
+            driver.output.write(|out| answer::write_fault(out, seq, &fault, max_frame));
+            return;
+        }
+        body.detach();
         let cancellation = cancellation.unwrap_or_default();
-        driver.session.started(seq, cancellation.clone());
+        driver.started(seq, cancellation.clone());
         let answering = Answering { connection: self.clone(), seq, observed: Some(observed) };
         self.workers.handle().spawn_blocking(move || {
             // It may have waited for a thread for long.
@@ -525,7 +569,7 @@ impl<IO: Stream> Connection<IO> {
                     Unfinished { seq, entry, cx, cancellation, deadline, observed, start, future };
                 match turn {
                     Turn::Ours => {
-                        driver.session.started(seq, unfinished.cancellation.clone());
+                        driver.started(seq, unfinished.cancellation.clone());
                         driver.unfinished.push(unfinished);
                     }
                     Turn::HandedOver => MutexGuard::unlocked(driver, || {

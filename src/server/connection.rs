@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{
     Live, Shared,
     admission::{Entrance, Place},
-    driver::{Driver, Served},
+    driver::{Driver, Goodbye, Served, Settled},
     workers::{Stall, Watch, Workers},
 };
 use crate::{client::now, observe::ObservedConnection, outgoing::Outgoing, turn::step_aside};
@@ -102,8 +102,7 @@ pub(super) fn start<IO: Stream>(entrance: Entrance, io: IO) -> Arc<Connection<IO
     let call = CallId { connection: place.number, seq: 0 };
     server.observer.attach(&server.registry);
     let observed = ObservedConnection::served();
-    let driver =
-        Driver::new(io, &server.limits, (deadline, refused), &server.registry, observed.clone());
+    let driver = Driver::new(io, &server, (deadline, refused), observed.clone());
     let connection = Arc::new(Connection {
         place,
         workers: Workers::current(),
@@ -156,7 +155,7 @@ impl<IO: Stream> Connection<IO> {
                     Served::All
                 }
             };
-            if let Poll::Ready(end) = driver.poll_write(cx, self.server.limits.write_stall) {
+            if let Poll::Ready(end) = driver.poll_write(cx) {
                 return Work::Over(Err(end));
             }
             if let Poll::Ready(end) = driver.poll_end(cx) {
@@ -175,7 +174,12 @@ impl<IO: Stream> Connection<IO> {
                 Served::All | Served::OutputFull | Served::CallsFull => {}
                 Served::HandedOver => unreachable!("returned above"),
             }
-            driver.settle(cx);
+            let reading = served == Served::All && !full;
+            match driver.settle(cx, reading, &self.server.limits.times) {
+                Settled::Asleep => {}
+                Settled::Awake => continue,
+                Settled::Over(end) => return Work::Over(Err(end)),
+            }
             if self.sleep(cx) {
                 return Work::Waits;
             }
@@ -203,7 +207,7 @@ impl<IO: Stream> Connection<IO> {
             driver.session.ended();
         }
         if mail.drain {
-            driver.drain();
+            driver.drain(Goodbye::ShuttingDown);
         }
         driver.aborted = mail.abort;
         mail.unread = false;
@@ -225,6 +229,9 @@ impl<IO: Stream> Connection<IO> {
         let task = {
             let mut mail = self.mail.lock();
             if mail.closed {
+                drop(mail);
+                // Nobody gets the answer, but it no longer counts among those that the server runs.
+                self.driver.lock().session.finished(seq);
                 return;
             }
             mail.replies.push(frame);

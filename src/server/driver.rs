@@ -1,7 +1,6 @@
 //! What a connection's task owns: the stream, its buffers, and the rules of the session.
 
 use std::{
-    future::Future,
     io,
     pin::Pin,
     sync::Arc,
@@ -15,19 +14,30 @@ use netrpc_core::{
     codec::Format,
     dialect::{Protocol, ServerDialect, Sniffed, http, sniff},
     error::{Disconnected, chain},
+    patience::{Look, Over, State, Times},
     service::{MethodTable, Registry},
     session::{ServerSession, SessionLimits},
     wire::{self, Foreign, Frame, FrameDecoder, GoAwayCode, Preface},
 };
-use tokio::time::Sleep;
 
 use super::{
+    Shared,
     call::Unfinished,
+    capacity::{Capacity, Slot},
     connection::Stream,
+    counts::Counts,
     limits::Limits,
     passage::{Target, Walking},
+    timer::Timer,
 };
-use crate::{observe::ObservedConnection, outgoing::Outgoing, quiet::Quiet, read::Input};
+use crate::{client::now, observe::ObservedConnection, outgoing::Outgoing, read::Input};
+
+/// How long a client that was told to go may take to know it: then it makes no more calls.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// The tokens of our pings.
+const KEEP_ALIVE_PING: u64 = 0;
+pub(super) const GOODBYE_PING: u64 = 1;
 
 /// How long a peer that is sent away may take to read why. To close earlier, with bytes of the peer's
 /// unread, would make the system throw our last words away.
@@ -47,13 +57,14 @@ pub(super) struct Driver<IO: Stream> {
     pub(super) decoder: FrameDecoder,
     pub(super) input: Input,
     pub(super) output: Outgoing,
-    pub(super) session: ServerSession<Cancellation, Request>,
+    pub(super) session: ServerSession<Elsewhere, Request>,
+    /// The server's.
+    capacity: Arc<Capacity>,
     table: Arc<MethodTable>,
     /// The registry's version when `table` was taken.
     version: u64,
     /// A buffer for the next reply.
     pub(super) scratch: Vec<u8>,
-    quiet: Quiet,
     /// Handlers that were not done at their first poll, to be spawned when the batch is over: a task
     /// spawned before a handler that blocks would wait for it, in a slot no worker can steal from.
     pub(super) unfinished: Vec<Unfinished>,
@@ -61,10 +72,10 @@ pub(super) struct Driver<IO: Stream> {
     pub(super) walking: Vec<Walking<IO>>,
     /// Why the peer is not wanted; it is told as soon as it is known what it speaks.
     refused: Option<String>,
-    /// Runs until the peer's preface is there, or its first request in another protocol.
-    handshake: Option<Handshake>,
-    /// Runs while the peer does not read.
-    stall: Option<Pin<Box<Sleep>>>,
+    pub(super) timer: Timer,
+    pub(super) counts: Counts,
+    /// What the peer has not taken is still there.
+    unread: bool,
     /// Whether others had their turn to post before the next write.
     pub(super) yielded: bool,
     /// Whether the server wants the connection gone.
@@ -77,14 +88,13 @@ pub(super) struct Driver<IO: Stream> {
     closing: Option<Disconnected>,
     /// Our half of the stream is closed.
     shut: bool,
-    /// Runs when all is said, until the peer has heard it.
-    linger: Option<Pin<Box<Sleep>>>,
+    /// What a client is told when no more calls are taken.
+    goodbye: Option<Goodbye>,
+    /// The client knows that no more calls are taken, and will make none.
+    pub(super) goodbye_heard: bool,
+    /// The peer has had time to hear what was said last.
+    lingered: bool,
     observed: ObservedConnection,
-}
-
-struct Handshake {
-    limit: Duration,
-    timer: Pin<Box<Sleep>>,
 }
 
 /// What is spoken on a connection.
@@ -114,12 +124,66 @@ pub(super) struct Inline {
     pub(super) cancellation: Option<Cancellation>,
 }
 
+/// A call that runs elsewhere.
+#[derive(Debug)]
+pub(super) struct Elsewhere {
+    cancellation: Cancellation,
+    _slot: Slot,
+}
+
+impl Elsewhere {
+    pub(super) fn cancellation(&self) -> &Cancellation {
+        &self.cancellation
+    }
+}
+
 /// A call that may run.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) frame: Frame,
     pub(super) target: Target,
     pub(super) deadline: Option<Instant>,
+}
+
+/// Why no more calls are taken, though the peer has done nothing wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goodbye {
+    ShuttingDown,
+    Idle,
+    Aged,
+}
+
+impl Goodbye {
+    fn code(self) -> GoAwayCode {
+        match self {
+            Goodbye::ShuttingDown => GoAwayCode::ShuttingDown,
+            Goodbye::Idle => GoAwayCode::Idle,
+            Goodbye::Aged => GoAwayCode::Aged,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Goodbye::ShuttingDown => "the server is shutting down",
+            Goodbye::Idle => {
+                "the connection closes: no call was made for too long (ServerBuilder::idle_timeout)"
+            }
+            Goodbye::Aged => {
+                "the connection closes: it is old, make another (ServerBuilder::max_connection_age)"
+            }
+        }
+    }
+}
+
+/// What a task does after it has looked at the time.
+#[derive(Debug)]
+pub(super) enum Settled {
+    /// It may sleep.
+    Asleep,
+    /// There is something to do.
+    Awake,
+    /// The connection ends so.
+    Over(Disconnected),
 }
 
 /// How far the calls that have arrived were served.
@@ -138,11 +202,11 @@ pub(super) enum Served {
 impl<IO: Stream> Driver<IO> {
     pub(super) fn new(
         io: IO,
-        limits: &Limits,
+        server: &Shared,
         (handshake, refused): (Instant, Option<String>),
-        registry: &Registry,
         observed: ObservedConnection,
     ) -> Self {
+        let Shared { limits, registry, capacity, .. } = server;
         let session = SessionLimits { calls: limits.calls, waiting_bytes: limits.waiting_bytes };
         Driver {
             io: Some(io),
@@ -152,9 +216,9 @@ impl<IO: Stream> Driver<IO> {
             speech: Speech::Unknown { tunnel: false },
             decoder: FrameDecoder::new(limits.max_frame),
             input: Input::new(),
-            quiet: Quiet::default(),
             output: Outgoing::default(),
             session: ServerSession::new(session),
+            capacity: capacity.clone(),
             // In this order: the table is then at least as new as its version.
             version: registry.version(),
             table: registry.snapshot(),
@@ -162,18 +226,18 @@ impl<IO: Stream> Driver<IO> {
             unfinished: Vec::new(),
             walking: Vec::new(),
             refused,
-            handshake: Some(Handshake {
-                limit: limits.handshake,
-                timer: Box::pin(tokio::time::sleep_until(handshake.into())),
-            }),
-            stall: None,
+            timer: Timer::new(handshake, &limits.times),
+            counts: Counts::new(limits),
+            unread: false,
             yielded: false,
             aborted: false,
             peer_goes: false,
             peer_gone: false,
             closing: None,
             shut: false,
-            linger: None,
+            goodbye: None,
+            goodbye_heard: false,
+            lingered: false,
             observed,
         }
     }
@@ -187,12 +251,15 @@ impl<IO: Stream> Driver<IO> {
     /// one that runs elsewhere.
     pub(super) fn hand_over(&mut self) -> u64 {
         if let Some(Inline { seq, cancellation }) = self.inline.take() {
-            self.session.started(seq, cancellation.unwrap_or_default());
+            self.started(seq, cancellation.unwrap_or_default());
         }
         self.turn += 1;
-        // Its timer knows the old task's waker only.
-        self.quiet = Quiet::default();
         self.turn
+    }
+
+    /// Call `seq` goes on elsewhere.
+    pub(super) fn started(&mut self, seq: u64, cancellation: Cancellation) {
+        self.session.started(seq, Elsewhere { cancellation, _slot: self.capacity.take() });
     }
 
     pub(super) fn turn(&self) -> u64 {
@@ -225,7 +292,7 @@ impl<IO: Stream> Driver<IO> {
                 Sniffed::Native => {
                     let Some(preface) = Preface::parse(&self.input)? else { return Ok(false) };
                     self.input.advance(wire::PREFACE_LEN);
-                    self.heard();
+                    self.timer.greeted(true, &limits.times);
                     self.speech = Speech::Native;
                     self.output.write(|out| out.extend_from_slice(&Preface::OURS.to_bytes()));
                     preface.accept()?;
@@ -235,9 +302,7 @@ impl<IO: Stream> Driver<IO> {
                     if !limits.protocols.contains(Protocol::Native) {
                         return Err(Disconnected::Disabled(Protocol::Native));
                     }
-                    if self.session.is_draining() {
-                        self.say_goodbye();
-                    }
+                    self.say_goodbye();
                 }
                 Sniffed::Http if !tunnel => {
                     if !self.tunnel(limits, path)? {
@@ -290,11 +355,6 @@ impl<IO: Stream> Driver<IO> {
         Err(Disconnected::HttpRefused)
     }
 
-    /// The peer has said what it wants: it is no silent one.
-    pub(super) fn heard(&mut self) {
-        self.handshake = None;
-    }
-
     /// What is spoken.
     pub(super) fn protocol(&self) -> Protocol {
         match &self.speech {
@@ -334,16 +394,23 @@ impl<IO: Stream> Driver<IO> {
     }
 
     /// Refuses new calls from now on, and ends when those that have come are answered.
-    pub(super) fn drain(&mut self) {
-        // Before its preface is there, the peer is told nothing: it may speak another language.
-        if self.session.drain() && matches!(self.speech, Speech::Native) {
-            self.say_goodbye();
+    pub(super) fn drain(&mut self, goodbye: Goodbye) {
+        if self.session.drain(goodbye.text()) {
+            self.goodbye = Some(goodbye);
+            // Before its preface is there, the peer is told nothing: it may speak another language.
+            if matches!(self.speech, Speech::Native) {
+                self.say_goodbye();
+            }
         }
     }
 
+    /// Says that no more calls are taken, and asks to be told when that is known (`[close.goaway]`).
     fn say_goodbye(&mut self) {
-        let text = "the server is shutting down";
-        self.output.write(|out| wire::write_go_away(out, GoAwayCode::ShuttingDown, text));
+        let Some(goodbye) = self.goodbye else { return };
+        self.output.write(|out| {
+            wire::write_go_away(out, goodbye.code(), goodbye.text());
+            wire::write_ping(out, GOODBYE_PING);
+        });
     }
 
     /// Serves nothing from now on, tells the peer why in its own language, and ends.
@@ -370,13 +437,17 @@ impl<IO: Stream> Driver<IO> {
             }
             _ => {
                 let text = chain(&cause).to_string();
-                let code = GoAwayCode::ProtocolError;
+                let code = match &cause {
+                    Disconnected::TooFast(_) => GoAwayCode::TooFast,
+                    Disconnected::Slow(_) => GoAwayCode::TooSlow,
+                    _ => GoAwayCode::ProtocolError,
+                };
                 self.output.write(|out| wire::write_go_away(out, code, &text));
                 &[]
             }
         };
         self.output.write(|out| out.extend_from_slice(answer));
-        self.handshake = None;
+        self.timer.patience.greeted();
         if !matches!(cause, Disconnected::Foreign(_)) {
             self.session.forget_waiting();
         }
@@ -400,11 +471,7 @@ impl<IO: Stream> Driver<IO> {
     }
 
     /// Writes what is queued. Ready only with what ends the connection.
-    pub(super) fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        limit: Duration,
-    ) -> Poll<Disconnected> {
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Disconnected> {
         let output = match &mut self.speech {
             Speech::Foreign(foreigner) => {
                 let Foreigner { dialect, translated, .. } = &mut **foreigner;
@@ -417,19 +484,21 @@ impl<IO: Stream> Driver<IO> {
             return Poll::Pending;
         }
         let Some(io) = &mut self.io else { return Poll::Pending };
-        let mut progress = 0;
-        let written = output.poll_write(io, cx, &mut progress);
+        self.timer.patience.stir();
+        let before = self.counts.sent;
+        let written = output.poll_write(io, cx, &mut self.counts.sent);
+        self.unread = written.is_pending();
+        let progress = self.counts.sent - before;
         if progress > 0 {
             self.observed.sent(progress);
-            self.stall = None;
         }
         match written {
-            Poll::Ready(Ok(())) => Poll::Pending,
-            Poll::Ready(Err(error)) => Poll::Ready(self.closing.take().unwrap_or(error.into())),
-            Poll::Pending => {
-                let stall = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-                stall.as_mut().poll(cx).map(|()| Disconnected::NotReading(limit))
+            Poll::Ready(Ok(())) => {
+                self.counts.emptied += 1;
+                Poll::Pending
             }
+            Poll::Ready(Err(error)) => Poll::Ready(self.closing.take().unwrap_or(error.into())),
+            Poll::Pending => Poll::Pending,
         }
     }
 
@@ -440,9 +509,9 @@ impl<IO: Stream> Driver<IO> {
         if !done || !self.is_written() {
             return Poll::Pending;
         }
-        let draining = self.closing.is_none() && !self.peer_gone;
         // A client that is told to go may have called just before: it is still answered, with a
-        // refusal, until it has gone.
+        // refusal, until it knows.
+        let draining = self.closing.is_none() && !self.peer_gone && !self.goodbye_heard;
         if !self.shut && !draining {
             let Some(io) = &mut self.io else { return Poll::Pending };
             // What it gives does not matter: the connection ends. A stream that has something to say
@@ -452,9 +521,12 @@ impl<IO: Stream> Driver<IO> {
         if self.peer_gone && self.shut {
             return Poll::Ready(self.closing.take().map_or(Ok(()), Err));
         }
-        let linger = self.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
-        ready!(linger.as_mut().poll(cx));
-        Poll::Ready(self.closing.take().map_or(Ok(()), Err))
+        if self.lingered {
+            return Poll::Ready(self.closing.take().map_or(Ok(()), Err));
+        }
+        let patient = draining && matches!(self.speech, Speech::Native);
+        self.timer.patience.linger(now(), if patient { GOODBYE } else { LINGER });
+        Poll::Pending
     }
 
     /// Reads once. Ready with what ends the connection, or when something has arrived.
@@ -466,46 +538,83 @@ impl<IO: Stream> Driver<IO> {
             return Poll::Pending;
         }
         let Some(io) = &mut self.io else { return Poll::Pending };
-        let read = match self.input.poll_read(io, cx) {
-            Poll::Ready(read) => read,
-            Poll::Pending => {
-                let Some(Handshake { limit, timer }) = &mut self.handshake else {
-                    return Poll::Pending;
-                };
-                ready!(timer.as_mut().poll(cx));
-                return Poll::Ready(Err(Err(Disconnected::Handshake(*limit))));
-            }
-        };
-        if let Ok(bytes @ 1..) = read {
-            self.observed.received(bytes);
-        }
-        match read {
-            Ok(1..) if self.closing.is_some() => self.input.clear(),
-            Ok(1..) => self.quiet.disturb(),
+        match ready!(self.input.poll_read(io, cx)) {
             Ok(0) => return self.ended(),
+            Ok(n) => {
+                self.observed.received(n);
+                self.counts.received += n as u64;
+                self.timer.patience.heard();
+                if self.closing.is_some() {
+                    self.input.clear();
+                }
+            }
             Err(error) => return Poll::Ready(Err(Err(self.reset(error)))),
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Gives buffers back if nothing has happened for a while; asked before the task sleeps.
-    pub(super) fn settle(&mut self, cx: &mut Context<'_>) {
-        let mut translated = match &mut self.speech {
-            Speech::Foreign(foreigner) => Some(&mut foreigner.translated),
-            Speech::Native | Speech::Unknown { .. } => None,
-        };
-        let holds_memory = self.input.holds_memory()
-            || self.output.holds_memory()
-            || translated.as_ref().is_some_and(|translated| translated.holds_memory())
-            || self.scratch.capacity() > 0;
-        if holds_memory && self.quiet.poll(cx) {
-            self.input.release();
-            self.output.release();
-            if let Some(translated) = &mut translated {
-                translated.release();
+    /// Looks at the time, before the task sleeps. `reading` is whether all that has come was served.
+    pub(super) fn settle(&mut self, cx: &mut Context<'_>, reading: bool, times: &Times) -> Settled {
+        let mut settled = Settled::Asleep;
+        while let Some(now) = self.timer.poll(cx) {
+            let state = self.state(reading);
+            let Look { over, ping, quiet } = self.timer.patience.on_timeout(now, times, &state);
+            if quiet {
+                self.release();
             }
-            self.scratch = Vec::new();
+            if ping {
+                self.output.write(|out| wire::write_ping(out, KEEP_ALIVE_PING));
+                settled = Settled::Awake;
+            }
+            let Some(over) = over else { continue };
+            settled = Settled::Awake;
+            match over {
+                Over::Handshake => return Settled::Over(Disconnected::Handshake(times.handshake)),
+                Over::Frame => self.close(Disconnected::Slow(times.frame)),
+                Over::Write => return Settled::Over(Disconnected::NotReading(times.write)),
+                Over::Idle => self.drain(Goodbye::Idle),
+                Over::Age => self.drain(Goodbye::Aged),
+                Over::AgeGrace => return Settled::Over(Disconnected::Aged(times.age_grace)),
+                Over::Dead => {
+                    return Settled::Over(Disconnected::Silent(times.keep_alive.timeout));
+                }
+                Over::Linger => self.lingered = true,
+            }
         }
+        settled
+    }
+
+    fn state(&self, reading: bool) -> State {
+        let closing = self.closing.is_some();
+        let mid_frame = match &self.speech {
+            _ if closing => false,
+            Speech::Unknown { .. } => false,
+            Speech::Native => self.decoder.is_mid_frame(&self.input),
+            Speech::Foreign(foreigner) => foreigner.dialect.is_mid_request(&self.input),
+        };
+        let Counts { frames, requests, received, sent, emptied, .. } = self.counts;
+        State {
+            reading: reading && !self.peer_gone,
+            mid_frame,
+            unread: self.unread,
+            calls: !self.session.is_idle(),
+            ending: closing || self.peer_gone || self.session.is_draining(),
+            frames,
+            requests,
+            received,
+            sent,
+            emptied,
+        }
+    }
+
+    /// Gives buffers back.
+    fn release(&mut self) {
+        self.input.release();
+        self.output.release();
+        if let Speech::Foreign(foreigner) = &mut self.speech {
+            foreigner.translated.release();
+        }
+        self.scratch = Vec::new();
     }
 
     /// The peer's stream has ended.
@@ -539,7 +648,7 @@ impl<IO: Stream> Driver<IO> {
 
     /// Takes everything out: what is to be dropped without a lock, and whom to tell.
     pub(super) fn take_down(&mut self) -> (impl Sized + use<IO>, Vec<Cancellation>) {
-        let running = self.session.running().cloned().collect();
+        let running = self.session.running().map(|call| call.cancellation.clone()).collect();
         self.session.forget_waiting();
         let left = (
             self.io.take(),

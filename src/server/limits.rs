@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use netrpc_core::{
     dialect::{Protocol, Protocols, http},
+    keep_alive,
+    patience::Times,
+    rate::Rate,
     wire,
 };
 
@@ -15,12 +18,15 @@ use crate::{observe::ServerObserver, secure::ServerTls};
 pub(super) struct Limits {
     pub(super) max_frame: u32,
     pub(super) calls: usize,
+    pub(super) server_calls: usize,
     pub(super) waiting_bytes: usize,
     pub(super) output_bytes: usize,
     pub(super) connections: usize,
     pub(super) connections_per_peer: usize,
-    pub(super) handshake: Duration,
-    pub(super) write_stall: Duration,
+    pub(super) times: Times,
+    pub(super) cancels: Rate,
+    pub(super) pings: Rate,
+    pub(super) faults: Rate,
     pub(super) protocols: Protocols,
 }
 
@@ -29,15 +35,34 @@ impl Default for Limits {
         Limits {
             max_frame: wire::DEFAULT_MAX_FRAME,
             calls: 256,
+            server_calls: 65_536,
             waiting_bytes: 1 << 20,
             output_bytes: 1 << 20,
             connections: 10_000,
             connections_per_peer: 1000,
-            handshake: Duration::from_secs(5),
-            write_stall: Duration::from_secs(30),
+            times: Times {
+                handshake: Duration::from_secs(5),
+                frame: Duration::from_secs(10),
+                write: Duration::from_secs(30),
+                idle: Duration::from_secs(300),
+                age: Duration::MAX,
+                age_grace: Duration::MAX,
+                keep_alive: keep_alive::Times {
+                    interval: Duration::from_secs(60),
+                    timeout: Duration::from_secs(20),
+                },
+            },
+            cancels: rate(1000),
+            pings: rate(100),
+            faults: rate(1000),
             protocols: Protocols::default(),
         }
     }
+}
+
+/// So many a second, and ten times as many at once.
+fn rate(per_second: u32) -> Rate {
+    Rate { burst: per_second.saturating_mul(10), per_second }
 }
 
 /// Where synchronous handlers run.
@@ -67,13 +92,23 @@ pub enum SyncPolicy {
 /// | limit | default | what happens at the limit |
 /// |---|---|---|
 /// | [`max_frame`](Self::max_frame) | 4 MiB | a longer request is discarded as it arrives and refused (`TooLarge`); a longer reply becomes an error of its call |
-/// | [`max_calls`](Self::max_calls) | 256 per connection | further calls wait, in order |
-/// | [`max_waiting_bytes`](Self::max_waiting_bytes) | 1 MiB per connection | the connection is not read from until fewer wait |
-/// | [`max_output_bytes`](Self::max_output_bytes) | 1 MiB per connection | the connection is not read from until the peer has read |
-/// | [`write_timeout`](Self::write_timeout) | 30 s | a peer that reads nothing for so long is closed |
-/// | [`max_connections`](Self::max_connections) | 10,000 | a further connection is told so and closed |
+/// | [`max_calls`](Self::max_calls) | 256 | further calls wait, in order |
+/// | [`max_server_calls`](Self::max_server_calls) | 65,536 | refused (`Overloaded`), first for connections that have more than their share |
+/// | [`max_waiting_bytes`](Self::max_waiting_bytes) | 1 MiB | the connection is not read from until fewer wait |
+/// | [`max_output_bytes`](Self::max_output_bytes) | 1 MiB | the connection is not read from until the peer has read |
+/// | [`max_connections`](Self::max_connections) | 10,000 | a further connection is told so (go-away 5) and closed |
 /// | [`max_connections_per_peer`](Self::max_connections_per_peer) | 1000 | likewise |
+/// | [`max_cancel_rate`](Self::max_cancel_rate) | 1000 a second | over ten times as many at once, and more than half of all calls: the connection ends (go-away 8) |
+/// | [`max_ping_rate`](Self::max_ping_rate) | 100 a second | over ten times as many at once: the connection ends (go-away 8) |
+/// | [`max_fault_rate`](Self::max_fault_rate) | 1000 a second | as with cancels |
 /// | [`handshake_timeout`](Self::handshake_timeout) | 5 s | a peer that has not sent its preface, or a first request in another protocol, is closed |
+/// | [`frame_timeout`](Self::frame_timeout) | 10 s | a message of which less than 4 KiB/s has come for so long ends its connection (go-away 9) |
+/// | [`write_timeout`](Self::write_timeout) | 30 s | a peer that has taken less than 4 KiB/s of what waits for it for so long is closed |
+/// | [`idle_timeout`](Self::idle_timeout) | 5 min | a connection without a call or a request for so long, pings aside, takes no more and ends (go-away 6) |
+/// | [`keep_alive`](Self::keep_alive) | 60 s, 20 s | a silent peer is asked for a sign of life, and closed if it gives none |
+/// | [`max_connection_age`](Self::max_connection_age) | none | an old connection takes no more calls and ends (go-away 10) |
+///
+/// The whole table, with what cannot be changed and what a connection can cost, is in `docs/LIMITS.md`.
 ///
 /// ```
 /// # use netrpc::Server;
@@ -116,6 +151,17 @@ impl ServerBuilder {
         self
     }
 
+    /// How many calls of all connections run at once; 65,536 unless set, [`usize::MAX`] for no limit.
+    ///
+    /// Calls that are answered on the spot are not counted. One too many is refused as
+    /// [`Overloaded`](crate::Refusal::Overloaded): it has not run, and may succeed later. When three
+    /// quarters are taken, a connection that has as many calls running as there are for each starts no
+    /// more: so nobody can take all.
+    pub fn max_server_calls(mut self, calls: usize) -> Self {
+        self.limits.server_calls = calls;
+        self
+    }
+
     /// How many bytes of requests may wait on one connection for others to finish; 1 MiB unless set.
     pub fn max_waiting_bytes(mut self, bytes: usize) -> Self {
         self.limits.waiting_bytes = bytes;
@@ -150,13 +196,89 @@ impl ServerBuilder {
     /// How long a peer may take to send its preface, or its first request in another protocol; 5 s
     /// unless set.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.limits.handshake = timeout;
+        self.limits.times.handshake = timeout;
         self
     }
 
     /// How long a peer may leave what is sent to it unread; 30 s unless set.
+    ///
+    /// Within each such time it must take all of it, or as much as a link of 4 KiB a second carries:
+    /// to read a byte now and then is not enough.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
-        self.limits.write_stall = timeout;
+        self.limits.times.write = timeout;
+        self
+    }
+
+    /// How long a message that has begun may take to be whole; 10 s unless set, and as much again for
+    /// every 40 KiB of a longer one.
+    ///
+    /// In other words: within each such time, as much must come as a link of 4 KiB a second carries, or
+    /// all. A slow link is waited for, one byte now and then is not.
+    pub fn frame_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.times.frame = timeout;
+        self
+    }
+
+    /// How long a connection may be idle; 5 minutes unless set, [`Duration::MAX`] for ever.
+    ///
+    /// It is idle while no call runs or waits on it, no message has begun, and its peer has taken all
+    /// that it was sent. Only a request ends that: pings do not, so keep-alive keeps no connection that
+    /// nobody needs. Its client is told (go-away 6), and a request that was on its way is refused as one
+    /// that has not run.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.times.idle = timeout;
+        self
+    }
+
+    /// After how long a silence a client is asked for a sign of life, and how long it may take to give
+    /// one; 60 s and 20 s unless set. An interval of [`Duration::MAX`] asks never.
+    ///
+    /// That finds clients whose machine or network has died without a word, and whose calls still run.
+    /// The question comes after one to two intervals. Only clients that speak netrpc's own protocol can
+    /// be asked; the system asks those that come over TCP once more.
+    pub fn keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.limits.times.keep_alive = keep_alive::Times { interval, timeout };
+        self
+    }
+
+    /// How old a connection may become, a tenth more or less at random; [`Duration::MAX`] unless set,
+    /// which is no limit.
+    ///
+    /// Clients then come anew, and may come to another server: that spreads them, and lets none stay for
+    /// ever with one that is to be retired. An old connection takes no more calls (go-away 10) and ends
+    /// when those that have begun are answered, or after the `grace`, which cancels them;
+    /// [`Duration::MAX`] waits for them however long they take.
+    pub fn max_connection_age(mut self, age: Duration, grace: Duration) -> Self {
+        self.limits.times.age = age;
+        self.limits.times.age_grace = grace;
+        self
+    }
+
+    /// How many calls a client may cancel on one connection: so many a second, and ten times as many at
+    /// once; 1000 unless set, [`u32::MAX`] for no limit.
+    ///
+    /// More are borne from a client that cancels no more than half of its calls. Otherwise the
+    /// connection ends (go-away 8).
+    pub fn max_cancel_rate(mut self, per_second: u32) -> Self {
+        self.limits.cancels = rate(per_second);
+        self
+    }
+
+    /// How many pings a client may send on one connection: so many a second, and ten times as many at
+    /// once; 100 unless set, [`u32::MAX`] for no limit. Otherwise the connection ends (go-away 8).
+    pub fn max_ping_rate(mut self, per_second: u32) -> Self {
+        self.limits.pings = rate(per_second);
+        self
+    }
+
+    /// How many requests that cannot be served a client may make on one connection: malformed, too
+    /// large, or for what is not there; so many a second, and ten times as many at once; 1000 unless
+    /// set, [`u32::MAX`] for no limit.
+    ///
+    /// More are borne from a client half of whose requests can be served. Otherwise the connection ends
+    /// (go-away 8).
+    pub fn max_fault_rate(mut self, per_second: u32) -> Self {
+        self.limits.faults = rate(per_second);
         self
     }
 

@@ -5,12 +5,15 @@ mod answer;
 mod authenticate;
 mod authorize;
 mod call;
+mod capacity;
 mod connection;
+mod counts;
 mod driver;
 mod hooks;
 mod limits;
 mod passage;
 mod serve;
+mod timer;
 mod workers;
 
 use std::{fmt, sync::Arc};
@@ -33,6 +36,7 @@ pub use serve::Serve;
 use crate::debug::{DebugPage, Observation};
 use crate::{observe::ServerObserver, secure::ServerTls, transport::Listener};
 use admission::Connections;
+use capacity::Capacity;
 use connection::{Connection, Stream};
 use hooks::Hooks;
 use limits::Limits;
@@ -81,6 +85,7 @@ struct Shared {
     /// What every connection begins with.
     tls: ServerTls,
     connections: Connections,
+    capacity: Arc<Capacity>,
     /// Whom it tells of its calls and connections.
     observer: ServerObserver,
     /// What its page knows of it.
@@ -118,6 +123,7 @@ impl Server {
             hooks,
             tls,
             connections: Connections::default(),
+            capacity: Capacity::new(limits.server_calls),
             observer,
             #[cfg(feature = "debug-page")]
             observation: Observation::begin(),

@@ -171,7 +171,7 @@ impl<IO: Stream> Connection<IO> {
                 let walking = Walking { passage, observed, walk: Some(walk) };
                 match turn {
                     Turn::Ours => {
-                        driver.session.started(seq, cancellation);
+                        driver.started(seq, cancellation);
                         driver.walking.push(walking);
                     }
                     Turn::HandedOver => MutexGuard::unlocked(driver, || {

@@ -92,9 +92,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Raw<IO> {
         }
     }
 
+    /// The next frame that is no ping.
+    pub async fn answer(&mut self) -> Option<Frame> {
+        loop {
+            match self.frame().await {
+                Some(frame) if frame.kind == Kind::Ping => {}
+                frame => return frame,
+            }
+        }
+    }
+
     /// The next frame, which is a fault of this call: its code and text.
     pub async fn fault(&mut self, seq: u64) -> (wire::FaultCode, String) {
-        let frame = self.frame().await.expect("a fault");
+        let frame = self.answer().await.expect("a fault");
         assert_eq!((frame.kind, frame.seq), (Kind::Fault, seq));
         let body = frame.body();
         let fault = wire::FaultBody::parse(&body).expect("a fault's body");
@@ -103,7 +113,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Raw<IO> {
 
     /// The next frame, which is the reply to this call.
     pub async fn reply<R: serde::de::DeserializeOwned>(&mut self, seq: u64) -> R {
-        let frame = self.frame().await.expect("a reply");
+        let frame = self.answer().await.expect("a reply");
         assert_eq!((frame.kind, frame.seq), (Kind::Reply, seq));
         netrpc_core::codec::decode(frame.body_slice()).expect("the reply's type")
     }

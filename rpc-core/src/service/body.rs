@@ -38,6 +38,16 @@ impl Body {
         }
     }
 
+    /// Moves a small body out of the buffer it was read into, which is kept as long as any part of it is
+    /// ([`Frame::detach`](crate::wire::Frame::detach)).
+    pub fn detach(&mut self) {
+        /// The buffer has no more than sixteen times as much.
+        const LARGE: usize = 16 * 1024;
+        if self.bytes.len() < LARGE {
+            self.bytes = Bytes::copy_from_slice(&self.bytes);
+        }
+    }
+
     /// What they are encoded in, and the reply to them.
     pub fn format(&self) -> &Format {
         &self.format

@@ -59,6 +59,17 @@ impl Frame {
         self.payload
     }
 
+    /// The same frame, if need be in memory of its own: to be asked of one that is going to be kept, and
+    /// may be the only small one left of a large buffer.
+    pub fn detach(self) -> Frame {
+        /// The buffer that frames are read into has no more than four times as much.
+        const LARGE: usize = 64 * 1024;
+        if self.payload.len() >= LARGE {
+            return self;
+        }
+        Frame { payload: Bytes::copy_from_slice(&self.payload), ..self }
+    }
+
     /// Head and body together.
     pub fn payload(&self) -> &Bytes {
         &self.payload
