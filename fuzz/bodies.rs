@@ -167,6 +167,9 @@ pub fn msgpack(data: &[u8]) {
         assert_eq!(end, Some(data.len()), "what can be decoded has an end, and it is there");
         again(&it, go::msgpack::encode, |bytes| go::msgpack::decode(bytes).ok());
     }
+    if let Ok(it) = codec::decode::<Everything>(data) {
+        again(&it, codec::encode, |bytes| codec::decode(bytes).ok());
+    }
 }
 
 /// What was decoded can be encoded, unless it has no form there, and is then the same.

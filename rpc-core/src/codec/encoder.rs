@@ -1,15 +1,11 @@
-//! rmp-serde's `Serializer` with names, bytes and limits.
+//! MessagePack from a serde value, with names, bytes and limits.
 
-use rmp_serde::encode::Error;
 use serde::ser::{
-    Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
-    SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
+    Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+    SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use super::{MAX_DEPTH, bytes::ByteProbe};
-
-/// What writes the values: rmp-serde, straight into the output buffer.
-type Writer<'o> = rmp_serde::Serializer<&'o mut Vec<u8>>;
+use super::{MAX_DEPTH, bytes::ByteProbe, extension, fail::Fail, msgpack::write};
 
 /// What a value turned out to be.
 ///
@@ -24,144 +20,111 @@ pub(super) enum Wrote {
 }
 
 /// Writes one value.
-pub(super) struct Encoder<'w, 'o> {
-    writer: &'w mut Writer<'o>,
+pub(super) struct Encoder<'o> {
+    out: &'o mut Vec<u8>,
     /// Levels of nesting that this value may still open.
-    depth: usize,
+    depth: u8,
     /// The value is an element of a sequence that so far holds bytes only: a `u8` is written bare.
     bare_byte: bool,
 }
 
-impl<'w, 'o> Encoder<'w, 'o> {
+impl<'o> Encoder<'o> {
     #[inline]
-    pub(super) fn new(writer: &'w mut Writer<'o>) -> Self {
-        Encoder { writer, depth: MAX_DEPTH, bare_byte: false }
+    pub(super) fn new(out: &'o mut Vec<u8>) -> Self {
+        const {
+            assert!(MAX_DEPTH <= u8::MAX as usize);
+        }
+        Encoder { out, depth: MAX_DEPTH as u8, bare_byte: false }
     }
 
     /// One level down.
     #[inline]
-    fn enter(self) -> Result<Self, Error> {
+    fn enter(self) -> Result<Self, Fail> {
         match self.depth.checked_sub(1) {
             Some(depth) => Ok(Encoder { depth, ..self }),
-            None => Err(Error::DepthLimitExceeded),
+            None => Err(Fail::too_deep()),
         }
     }
 
     /// For a value inside this one.
     #[inline]
-    fn inner(&mut self) -> Encoder<'_, 'o> {
-        Encoder { writer: self.writer, depth: self.depth, bare_byte: false }
-    }
-
-    #[inline]
-    fn out(&mut self) -> &mut Vec<u8> {
-        self.writer.get_mut()
-    }
-
-    #[inline]
-    fn array_len(&mut self, len: usize) -> Result<(), Error> {
-        check_len(len)?;
-        // The header only: the elements are ours to write.
-        self.writer.serialize_tuple_struct("", len).map(drop)
-    }
-
-    #[inline]
-    fn map_len(&mut self, len: usize) -> Result<(), Error> {
-        check_len(len)?;
-        self.writer.serialize_map(Some(len)).map(drop)
-    }
-
-    /// rmp-serde writes `bin` headers only together with the bytes, and those are not in one place.
-    #[inline]
-    fn bin_len(&mut self, len: usize) -> Result<(), Error> {
-        check_len(len)?;
-        let [b0, b1, b2, b3] = (len as u32).to_be_bytes();
-        match len {
-            0..=0xFF => self.out().extend_from_slice(&[0xC4, b3]),
-            0x100..=0xFFFF => self.out().extend_from_slice(&[0xC5, b2, b3]),
-            _ => self.out().extend_from_slice(&[0xC6, b0, b1, b2, b3]),
-        }
-        Ok(())
+    fn inner(&mut self) -> Encoder<'_> {
+        Encoder { out: self.out, depth: self.depth, bare_byte: false }
     }
 
     /// Opens the map of one entry that a variant with data is.
     #[inline]
-    fn variant(self, name: &'static str) -> Result<Self, Error> {
-        let mut encoder = self.enter()?;
-        encoder.map_len(1)?;
-        encoder.writer.serialize_str(name)?;
+    fn variant(self, name: &'static str) -> Result<Self, Fail> {
+        let encoder = self.enter()?;
+        write::map_len(encoder.out, 1)?;
+        write::text(encoder.out, name)?;
         Ok(encoder)
     }
 
     #[inline]
-    fn elements(self, len: Option<usize>) -> Result<Elements<'w, 'o>, Error> {
-        let mut encoder = self.enter()?;
-        let start = encoder.out().len();
+    fn elements(self, len: Option<usize>) -> Result<Elements<'o>, Fail> {
+        let encoder = self.enter()?;
+        let start = encoder.out.len();
         if let Some(len) = len {
-            encoder.array_len(len)?;
+            write::array_len(encoder.out, len)?;
         }
         Ok(Elements { encoder, start, len, count: 0, form: Form::Undecided })
     }
 
     #[inline]
-    fn fields(self, len: usize) -> Result<Fields<'w, 'o>, Error> {
-        let mut encoder = self.enter()?;
-        encoder.map_len(len)?;
+    fn fields(self, len: usize) -> Result<Fields<'o>, Fail> {
+        let encoder = self.enter()?;
+        write::map_len(encoder.out, len)?;
         Ok(Fields { encoder, len, count: 0 })
     }
 }
 
-/// MessagePack counts with 32 bits, and rmp-serde would cut off the rest.
-#[inline]
-fn check_len(len: usize) -> Result<(), Error> {
-    match u32::try_from(len) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Error::custom("a string, sequence or map has at most 4294967295 elements")),
-    }
-}
-
 #[cold]
-fn miscounted(announced: usize, given: usize) -> Error {
-    Error::custom(format_args!("its `Serialize` announced {announced} elements and gave {given}"))
+fn miscounted(announced: usize, given: usize) -> Fail {
+    Fail::new(format_args!("its `Serialize` announced {announced} elements and gave {given}"))
 }
 
-/// Values that rmp-serde writes as we want them.
+/// Values that are written alike but for their width.
 macro_rules! write_scalars {
-    ($($method:ident: $type:ty),* $(,)?) => {$(
+    ($($method:ident: $type:ty => $form:ident;)*) => {$(
         #[inline]
-        fn $method(self, value: $type) -> Result<Wrote, Error> {
-            self.writer.$method(value)?;
+        fn $method(self, value: $type) -> Result<Wrote, Fail> {
+            write::$form(self.out, value.into());
             Ok(Wrote::Value)
         }
     )*};
 }
 
-impl<'w, 'o> Serializer for Encoder<'w, 'o> {
+impl<'o> Serializer for Encoder<'o> {
     type Ok = Wrote;
-    type Error = Error;
-    type SerializeSeq = Elements<'w, 'o>;
-    type SerializeTuple = Elements<'w, 'o>;
-    type SerializeTupleStruct = Elements<'w, 'o>;
-    type SerializeTupleVariant = Elements<'w, 'o>;
-    type SerializeMap = Entries<'w, 'o>;
-    type SerializeStruct = Fields<'w, 'o>;
-    type SerializeStructVariant = Fields<'w, 'o>;
+    type Error = Fail;
+    type SerializeSeq = Elements<'o>;
+    type SerializeTuple = Elements<'o>;
+    type SerializeTupleStruct = Elements<'o>;
+    type SerializeTupleVariant = Elements<'o>;
+    type SerializeMap = Entries<'o>;
+    type SerializeStruct = Fields<'o>;
+    type SerializeStructVariant = Fields<'o>;
 
     write_scalars! {
-        serialize_bool: bool,
-        serialize_i8: i8,
-        serialize_i16: i16,
-        serialize_i32: i32,
-        serialize_i64: i64,
-        serialize_i128: i128,
-        serialize_u16: u16,
-        serialize_u32: u32,
-        serialize_u64: u64,
-        serialize_u128: u128,
-        serialize_f32: f32,
-        serialize_f64: f64,
-        serialize_char: char,
-        serialize_unit_struct: &'static str,
+        serialize_bool: bool => bool;
+        serialize_i8: i8 => int;
+        serialize_i16: i16 => int;
+        serialize_i32: i32 => int;
+        serialize_i64: i64 => int;
+        serialize_u16: u16 => uint;
+        serialize_u32: u32 => uint;
+        serialize_u64: u64 => uint;
+        serialize_f32: f32 => f32;
+        serialize_f64: f64 => f64;
+    }
+
+    fn serialize_i128(self, value: i128) -> Result<Wrote, Fail> {
+        self.serialize_bytes(&value.to_be_bytes())
+    }
+
+    fn serialize_u128(self, value: u128) -> Result<Wrote, Fail> {
+        self.serialize_bytes(&value.to_be_bytes())
     }
 
     #[inline]
@@ -170,43 +133,53 @@ impl<'w, 'o> Serializer for Encoder<'w, 'o> {
     }
 
     #[inline]
-    fn serialize_u8(mut self, value: u8) -> Result<Wrote, Error> {
+    fn serialize_u8(self, value: u8) -> Result<Wrote, Fail> {
         if self.bare_byte {
-            self.out().push(value);
+            self.out.push(value);
         } else {
-            self.writer.serialize_u8(value)?;
+            write::uint(self.out, value.into());
         }
         Ok(Wrote::Byte(value))
     }
 
     #[inline]
-    fn serialize_str(self, value: &str) -> Result<Wrote, Error> {
-        check_len(value.len())?;
-        self.writer.serialize_str(value)?;
+    fn serialize_char(self, value: char) -> Result<Wrote, Fail> {
+        self.serialize_str(value.encode_utf8(&mut [0; 4]))
+    }
+
+    #[inline]
+    fn serialize_str(self, value: &str) -> Result<Wrote, Fail> {
+        write::text(self.out, value)?;
         Ok(Wrote::Value)
     }
 
     #[inline]
-    fn serialize_bytes(self, value: &[u8]) -> Result<Wrote, Error> {
-        check_len(value.len())?;
-        self.writer.serialize_bytes(value)?;
+    fn serialize_bytes(self, value: &[u8]) -> Result<Wrote, Fail> {
+        write::bin_len(self.out, value.len())?;
+        self.out.extend_from_slice(value);
         Ok(Wrote::Value)
     }
 
     #[inline]
-    fn serialize_none(self) -> Result<Wrote, Error> {
+    fn serialize_none(self) -> Result<Wrote, Fail> {
         self.serialize_unit()
     }
 
     #[inline]
-    fn serialize_some<T: Serialize + ?Sized>(mut self, value: &T) -> Result<Wrote, Error> {
+    fn serialize_some<T: Serialize + ?Sized>(mut self, value: &T) -> Result<Wrote, Fail> {
         value.serialize(self.inner())?;
         Ok(Wrote::Value)
     }
 
     #[inline]
-    fn serialize_unit(self) -> Result<Wrote, Error> {
-        self.writer.serialize_unit()?;
+    fn serialize_unit(self) -> Result<Wrote, Fail> {
+        self.out.push(write::NIL);
+        Ok(Wrote::Value)
+    }
+
+    #[inline]
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<Wrote, Fail> {
+        write::array_len(self.out, 0)?;
         Ok(Wrote::Value)
     }
 
@@ -216,7 +189,7 @@ impl<'w, 'o> Serializer for Encoder<'w, 'o> {
         _name: &'static str,
         _index: u32,
         variant: &'static str,
-    ) -> Result<Wrote, Error> {
+    ) -> Result<Wrote, Fail> {
         self.serialize_str(variant)
     }
 
@@ -225,11 +198,11 @@ impl<'w, 'o> Serializer for Encoder<'w, 'o> {
         mut self,
         name: &'static str,
         value: &T,
-    ) -> Result<Wrote, Error> {
-        if name == rmp_serde::MSGPACK_EXT_STRUCT_NAME {
-            self.writer.serialize_newtype_struct(name, value)?;
-        } else {
-            value.serialize(self.inner())?;
+    ) -> Result<Wrote, Fail> {
+        let start = self.out.len();
+        value.serialize(self.inner())?;
+        if name == extension::NAME {
+            extension::wrap(self.out, start)?;
         }
         Ok(Wrote::Value)
     }
@@ -241,27 +214,23 @@ impl<'w, 'o> Serializer for Encoder<'w, 'o> {
         _index: u32,
         variant: &'static str,
         value: &T,
-    ) -> Result<Wrote, Error> {
+    ) -> Result<Wrote, Fail> {
         value.serialize(self.variant(variant)?.inner())?;
         Ok(Wrote::Value)
     }
 
     #[inline]
-    fn serialize_seq(self, len: Option<usize>) -> Result<Elements<'w, 'o>, Error> {
+    fn serialize_seq(self, len: Option<usize>) -> Result<Elements<'o>, Fail> {
         self.elements(len)
     }
 
     #[inline]
-    fn serialize_tuple(self, len: usize) -> Result<Elements<'w, 'o>, Error> {
+    fn serialize_tuple(self, len: usize) -> Result<Elements<'o>, Fail> {
         self.elements(Some(len))
     }
 
     #[inline]
-    fn serialize_tuple_struct(
-        self,
-        _name: &'static str,
-        len: usize,
-    ) -> Result<Elements<'w, 'o>, Error> {
+    fn serialize_tuple_struct(self, _name: &'static str, len: usize) -> Result<Elements<'o>, Fail> {
         self.elements(Some(len))
     }
 
@@ -272,22 +241,22 @@ impl<'w, 'o> Serializer for Encoder<'w, 'o> {
         _index: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<Elements<'w, 'o>, Error> {
+    ) -> Result<Elements<'o>, Fail> {
         self.variant(variant)?.elements(Some(len))
     }
 
     #[inline]
-    fn serialize_map(self, len: Option<usize>) -> Result<Entries<'w, 'o>, Error> {
-        let mut encoder = self.enter()?;
-        let start = encoder.out().len();
+    fn serialize_map(self, len: Option<usize>) -> Result<Entries<'o>, Fail> {
+        let encoder = self.enter()?;
+        let start = encoder.out.len();
         if let Some(len) = len {
-            encoder.map_len(len)?;
+            write::map_len(encoder.out, len)?;
         }
         Ok(Entries { encoder, start, len, count: 0 })
     }
 
     #[inline]
-    fn serialize_struct(self, _name: &'static str, len: usize) -> Result<Fields<'w, 'o>, Error> {
+    fn serialize_struct(self, _name: &'static str, len: usize) -> Result<Fields<'o>, Fail> {
         self.fields(len)
     }
 
@@ -298,13 +267,13 @@ impl<'w, 'o> Serializer for Encoder<'w, 'o> {
         _index: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<Fields<'w, 'o>, Error> {
+    ) -> Result<Fields<'o>, Fail> {
         self.variant(variant)?.fields(len)
     }
 
     /// Where `Vec`, slices and the other collections come in, and so where bytes are many.
     #[inline]
-    fn collect_seq<I>(self, items: I) -> Result<Wrote, Error>
+    fn collect_seq<I>(self, items: I) -> Result<Wrote, Fail>
     where
         I: IntoIterator,
         I::Item: Serialize,
@@ -343,8 +312,8 @@ enum Form {
 }
 
 /// Writes a sequence: an array, or `bin` as long as every element is a `u8` (`[body.bytes]`).
-pub(super) struct Elements<'w, 'o> {
-    encoder: Encoder<'w, 'o>,
+pub(super) struct Elements<'o> {
+    encoder: Encoder<'o>,
     /// Where the sequence begins in the output.
     start: usize,
     /// `None`: there is no header yet.
@@ -353,9 +322,9 @@ pub(super) struct Elements<'w, 'o> {
     form: Form,
 }
 
-impl Elements<'_, '_> {
+impl Elements<'_> {
     #[inline]
-    fn write<T: Serialize + ?Sized>(&mut self, element: &T) -> Result<(), Error> {
+    fn write<T: Serialize + ?Sized>(&mut self, element: &T) -> Result<(), Fail> {
         let mut encoder = self.encoder.inner();
         encoder.bare_byte = matches!(self.form, Form::Bytes(_));
         let wrote = element.serialize(encoder)?;
@@ -371,31 +340,31 @@ impl Elements<'_, '_> {
 
     /// The first element was a byte: begin again, as `bin`.
     #[inline]
-    fn become_bytes(&mut self, first: u8) -> Result<(), Error> {
+    fn become_bytes(&mut self, first: u8) -> Result<(), Fail> {
         let Elements { encoder, start, len, .. } = self;
-        encoder.out().truncate(*start);
+        encoder.out.truncate(*start);
         if let Some(len) = *len {
-            encoder.bin_len(len)?;
+            write::bin_len(encoder.out, len)?;
         }
-        self.form = Form::Bytes(encoder.out().len());
-        encoder.out().push(first);
+        self.form = Form::Bytes(encoder.out.len());
+        encoder.out.push(first);
         Ok(())
     }
 
     /// The element just written was no byte, although all before it were: make values of those.
     #[cold]
-    fn become_values(&mut self, from: usize) -> Result<(), Error> {
+    fn become_values(&mut self, from: usize) -> Result<(), Fail> {
         let Elements { encoder, start, len, count, .. } = self;
-        let tail = encoder.out().split_off(from);
+        let tail = encoder.out.split_off(from);
         let (bytes, value) = tail.split_at(*count);
-        encoder.out().truncate(*start);
+        encoder.out.truncate(*start);
         if let Some(len) = *len {
-            encoder.array_len(len)?;
+            write::array_len(encoder.out, len)?;
         }
         for byte in bytes {
-            encoder.writer.serialize_u8(*byte)?;
+            write::uint(encoder.out, (*byte).into());
         }
-        encoder.out().extend_from_slice(value);
+        encoder.out.extend_from_slice(value);
         self.form = Form::Values;
         Ok(())
     }
@@ -403,7 +372,7 @@ impl Elements<'_, '_> {
     /// Writes the elements after a first that was a byte, in a loop of which the compiler makes a
     /// copy of memory if they are bytes by type.
     #[inline]
-    fn write_bytes<I>(&mut self, items: I) -> Result<(), Error>
+    fn write_bytes<I>(&mut self, items: I) -> Result<(), Fail>
     where
         I: Iterator,
         I::Item: Serialize,
@@ -411,7 +380,7 @@ impl Elements<'_, '_> {
         // Those that are no bytes, by position; a zero holds their place. Of a type that is a byte
         // only sometimes, such as an untagged enum.
         let mut others = Vec::new();
-        let out = self.encoder.out();
+        let out = &mut *self.encoder.out;
         let from = out.len();
         out.extend(items.enumerate().map(|(at, item)| {
             item.serialize(ByteProbe).unwrap_or_else(|_| {
@@ -435,17 +404,19 @@ impl Elements<'_, '_> {
     }
 
     #[inline]
-    fn finish(mut self) -> Result<Wrote, Error> {
+    fn finish(self) -> Result<Wrote, Fail> {
         match self.len {
             Some(len) if len == self.count => {}
             Some(len) => return Err(miscounted(len, self.count)),
             None => {
-                let (start, end) = (self.start, self.encoder.out().len());
+                let (start, end) = (self.start, self.encoder.out.len());
                 match self.form {
-                    Form::Bytes(_) => self.encoder.bin_len(self.count)?,
-                    Form::Undecided | Form::Values => self.encoder.array_len(self.count)?,
+                    Form::Bytes(_) => write::bin_len(self.encoder.out, self.count)?,
+                    Form::Undecided | Form::Values => {
+                        write::array_len(self.encoder.out, self.count)?;
+                    }
                 }
-                bring_forward(self.encoder.out(), start, end);
+                bring_forward(self.encoder.out, start, end);
             }
         }
         Ok(Wrote::Value)
@@ -458,8 +429,8 @@ fn bring_forward(out: &mut [u8], start: usize, header: usize) {
 }
 
 /// Writes a map.
-pub(super) struct Entries<'w, 'o> {
-    encoder: Encoder<'w, 'o>,
+pub(super) struct Entries<'o> {
+    encoder: Encoder<'o>,
     /// Where the map begins in the output.
     start: usize,
     /// `None`: there is no header yet.
@@ -468,21 +439,21 @@ pub(super) struct Entries<'w, 'o> {
     count: usize,
 }
 
-impl Entries<'_, '_> {
+impl Entries<'_> {
     #[inline]
-    fn write<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+    fn write<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fail> {
         value.serialize(self.encoder.inner()).map(drop)
     }
 
     #[inline]
-    fn finish(mut self) -> Result<Wrote, Error> {
+    fn finish(self) -> Result<Wrote, Fail> {
         match self.len {
             Some(len) if len == self.count => {}
             Some(len) => return Err(miscounted(len, self.count)),
             None => {
-                let (start, end) = (self.start, self.encoder.out().len());
-                self.encoder.map_len(self.count)?;
-                bring_forward(self.encoder.out(), start, end);
+                let (start, end) = (self.start, self.encoder.out.len());
+                write::map_len(self.encoder.out, self.count)?;
+                bring_forward(self.encoder.out, start, end);
             }
         }
         Ok(Wrote::Value)
@@ -490,22 +461,22 @@ impl Entries<'_, '_> {
 }
 
 /// Writes a struct, as a map from its fields' names (`[body.names]`).
-pub(super) struct Fields<'w, 'o> {
-    encoder: Encoder<'w, 'o>,
+pub(super) struct Fields<'o> {
+    encoder: Encoder<'o>,
     len: usize,
     count: usize,
 }
 
-impl Fields<'_, '_> {
+impl Fields<'_> {
     #[inline]
-    fn write<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Error> {
+    fn write<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Fail> {
         self.count += 1;
-        self.encoder.writer.serialize_str(name)?;
+        write::text(self.encoder.out, name)?;
         value.serialize(self.encoder.inner()).map(drop)
     }
 
     #[inline]
-    fn finish(self) -> Result<Wrote, Error> {
+    fn finish(self) -> Result<Wrote, Fail> {
         if self.len == self.count {
             Ok(Wrote::Value)
         } else {
@@ -517,17 +488,17 @@ impl Fields<'_, '_> {
 /// serde has a trait for each shape of sequence and of struct; they are written alike.
 macro_rules! write_compound {
     ($($writer:ident: $trait:ident :: $method:ident($($name:ident: $key:ty)?);)*) => {$(
-        impl $trait for $writer<'_, '_> {
+        impl $trait for $writer<'_> {
             type Ok = Wrote;
-            type Error = Error;
+            type Error = Fail;
 
             #[inline]
-            fn $method<T: Serialize + ?Sized>(&mut self, $($name: $key,)? value: &T) -> Result<(), Error> {
+            fn $method<T: Serialize + ?Sized>(&mut self, $($name: $key,)? value: &T) -> Result<(), Fail> {
                 self.write($($name,)? value)
             }
 
             #[inline]
-            fn end(self) -> Result<Wrote, Error> {
+            fn end(self) -> Result<Wrote, Fail> {
                 self.finish()
             }
         }
@@ -543,23 +514,23 @@ write_compound! {
     Fields: SerializeStructVariant::serialize_field(name: &'static str);
 }
 
-impl SerializeMap for Entries<'_, '_> {
+impl SerializeMap for Entries<'_> {
     type Ok = Wrote;
-    type Error = Error;
+    type Error = Fail;
 
     #[inline]
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Fail> {
         self.count += 1;
         self.write(key)
     }
 
     #[inline]
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fail> {
         self.write(value)
     }
 
     #[inline]
-    fn end(self) -> Result<Wrote, Error> {
+    fn end(self) -> Result<Wrote, Fail> {
         self.finish()
     }
 }

@@ -12,8 +12,7 @@ use serde::ser::{
 };
 
 use super::{
-    super::{EncodeError, MAX_DEPTH, bytes::ByteProbe},
-    fail::Fail,
+    super::{EncodeError, MAX_DEPTH, bytes::ByteProbe, fail::Fail},
     names::with_go_name,
 };
 
@@ -104,7 +103,7 @@ impl<'o, W: Writer> Encoder<'o, W> {
 
     #[inline]
     fn collection(mut self, kind: Kind, len: Option<usize>) -> Result<Collection<'o, W>, Fail> {
-        self.depth = self.depth.checked_sub(1).ok_or(Fail::TooDeep)?;
+        self.depth = self.depth.checked_sub(1).ok_or_else(Fail::too_deep)?;
         let start = self.out.len();
         W::open(self.out, kind, len)?;
         Ok(Collection { encoder: self, kind, start, len, count: 0, variant: None, bytes: None })

@@ -65,7 +65,6 @@
 
 mod decoder;
 mod encoder;
-mod fail;
 pub mod json;
 pub mod msgpack;
 mod names;

@@ -11,8 +11,8 @@ use base64::{
 };
 
 use super::super::{
-    decoder::{Integer, Open, Reader, Token},
-    fail::Fail,
+    super::{fail::Fail, msgpack::read::Integer},
+    decoder::{Open, Reader, Token},
 };
 use super::{loan::Loan, text};
 
@@ -55,7 +55,7 @@ impl<'de> Json<'de> {
             }
             self.at += 1;
         }
-        Err(Fail::Truncated)
+        Err(Fail::truncated())
     }
 
     #[cold]
@@ -71,7 +71,7 @@ impl<'de> Json<'de> {
             self.at += literal.len();
             Ok(())
         } else if literal.as_bytes().starts_with(rest) {
-            Err(Fail::Truncated)
+            Err(Fail::truncated())
         } else {
             Err(self.malformed(literal))
         }
@@ -85,7 +85,7 @@ impl<'de> Json<'de> {
         let mut has_escapes = false;
         loop {
             let rest = self.bytes.get(end..).unwrap_or_default();
-            end += text::special(rest).ok_or(Fail::Truncated)?;
+            end += text::special(rest).ok_or_else(Fail::truncated)?;
             match self.bytes[end] {
                 b'"' => break,
                 b'\\' => {
@@ -128,7 +128,7 @@ impl<'de> Json<'de> {
         match self.peek() {
             _ if self.at > start => Ok(value),
             Some(_) => Err(self.malformed("a digit")),
-            None => Err(Fail::Truncated),
+            None => Err(Fail::truncated()),
         }
     }
 
@@ -265,7 +265,7 @@ impl<'de> Reader<'de> for Json<'de> {
 
     fn end(&mut self) -> Result<(), Fail> {
         match self.next() {
-            Ok(_) => Err(Fail::Trailing),
+            Ok(_) => Err(Fail::trailing()),
             Err(_) => Ok(()),
         }
     }

@@ -4,8 +4,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
 
 use super::super::{
+    super::fail::Fail,
     encoder::{Kind, Writer},
-    fail::Fail,
 };
 
 /// [`Writer`] of JSON.

@@ -1,47 +1,24 @@
 //! What Go has, in the MessagePack that its old codecs read.
 
 use super::super::{
+    super::{fail::Fail, msgpack::write},
     encoder::{Kind, Writer, miscounted},
-    fail::Fail,
 };
 
 /// [`Writer`] of MessagePack.
 pub(super) struct MessagePack;
 
-/// The length of a string or a collection: in the marker `fixed` if it is less than `below`, else
-/// in 16 or 32 bits behind the marker `wide` or the one after it.
-#[inline]
-fn length(out: &mut Vec<u8>, len: usize, fixed: u8, below: usize, wide: u8) -> Result<(), Fail> {
-    let too_long = |_| Fail::new("a string, sequence or map has at most 4294967295 elements");
-    let [b0, b1, b2, b3] = u32::try_from(len).map_err(too_long)?.to_be_bytes();
-    if len < below {
-        out.push(fixed | b3);
-    } else if len <= 0xFFFF {
-        out.extend_from_slice(&[wide, b2, b3]);
-    } else {
-        out.extend_from_slice(&[wide + 1, b0, b1, b2, b3]);
-    }
-    Ok(())
-}
-
 #[inline]
 fn raw_length(out: &mut Vec<u8>, len: usize) -> Result<(), Fail> {
-    length(out, len, 0xA0, 32, 0xDA)
+    write::length(out, len, 0xA0, 32, 0xDA)
 }
 
 #[inline]
 fn collection_length(out: &mut Vec<u8>, kind: Kind, len: usize) -> Result<(), Fail> {
     match kind {
-        Kind::Seq => length(out, len, 0x90, 16, 0xDC),
-        Kind::Map => length(out, len, 0x80, 16, 0xDE),
+        Kind::Seq => write::array_len(out, len),
+        Kind::Map => write::map_len(out, len),
     }
-}
-
-/// A marker and what belongs to it.
-#[inline]
-fn marked<const N: usize>(out: &mut Vec<u8>, marker: u8, bytes: [u8; N]) {
-    out.push(marker);
-    out.extend_from_slice(&bytes);
 }
 
 impl Writer for MessagePack {
@@ -50,46 +27,33 @@ impl Writer for MessagePack {
 
     #[inline]
     fn nil(out: &mut Vec<u8>) {
-        out.push(0xC0);
+        out.push(write::NIL);
     }
 
     #[inline]
     fn bool(out: &mut Vec<u8>, value: bool) {
-        out.push(0xC2 | u8::from(value));
+        write::bool(out, value);
     }
 
     #[inline]
     fn int(out: &mut Vec<u8>, value: i64) {
-        match value {
-            0.. => MessagePack::uint(out, value as u64),
-            -0x20..0 => out.push(value as u8),
-            -0x80..-0x20 => marked(out, 0xD0, (value as i8).to_be_bytes()),
-            -0x8000..-0x80 => marked(out, 0xD1, (value as i16).to_be_bytes()),
-            -0x8000_0000..-0x8000 => marked(out, 0xD2, (value as i32).to_be_bytes()),
-            _ => marked(out, 0xD3, value.to_be_bytes()),
-        }
+        write::int(out, value);
     }
 
     #[inline]
     fn uint(out: &mut Vec<u8>, value: u64) {
-        match value {
-            0..=0x7F => out.push(value as u8),
-            0x80..=0xFF => marked(out, 0xCC, (value as u8).to_be_bytes()),
-            0x100..=0xFFFF => marked(out, 0xCD, (value as u16).to_be_bytes()),
-            0x1_0000..=0xFFFF_FFFF => marked(out, 0xCE, (value as u32).to_be_bytes()),
-            _ => marked(out, 0xCF, value.to_be_bytes()),
-        }
+        write::uint(out, value);
     }
 
     #[inline]
     fn f32(out: &mut Vec<u8>, value: f32) -> Result<(), Fail> {
-        marked(out, 0xCA, value.to_be_bytes());
+        write::f32(out, value);
         Ok(())
     }
 
     #[inline]
     fn f64(out: &mut Vec<u8>, value: f64) -> Result<(), Fail> {
-        marked(out, 0xCB, value.to_be_bytes());
+        write::f64(out, value);
         Ok(())
     }
 
