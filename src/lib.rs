@@ -89,6 +89,7 @@
 //! | `blocking` | yes | [`blocking`] |
 //! | `go` | yes | Go programs as peers, both ways: gob, JSON-RPC, HTTP `CONNECT`, HashiCorp's MessagePack |
 //! | `tls` | no | `tls`: TLS on both sides, mutual TLS, certificates that are read again without a restart |
+//! | `tower` | no | layers of tower around calls, on both sides: `middleware` |
 //! | `debug-page` | no | `Server::debug_page`: a page for browsers that shows the services and their calls |
 #![forbid(unsafe_code)]
 
@@ -97,6 +98,8 @@ pub mod blocking;
 mod client;
 #[cfg(feature = "debug-page")]
 pub mod debug;
+#[cfg(feature = "tower")]
+pub mod middleware;
 mod observe;
 mod outgoing;
 mod quiet;

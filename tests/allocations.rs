@@ -72,3 +72,22 @@ fn a_check_costs_a_handful() {
     println!("with a check that leaves a value: {each} allocations a call");
     assert!(each <= 9.0, "{each} allocations a call");
 }
+
+#[cfg(feature = "tower")]
+#[test]
+fn so_does_a_stack_of_layers() {
+    use tower::{limit::ConcurrencyLimitLayer, timeout::TimeoutLayer};
+
+    const CALLS: u64 = 1000;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let stack = tower::ServiceBuilder::new()
+        .layer(TimeoutLayer::new(std::time::Duration::from_secs(10)))
+        .layer(ConcurrencyLimitLayer::new(10));
+    let client = client(&runtime, Server::builder().layer(stack));
+    runtime.block_on(calls(&client, 100));
+    let counted = measure(|| runtime.block_on(calls(&client, CALLS as i64)));
+    let each = counted.count_total as f64 / CALLS as f64;
+    println!("with a timeout and a concurrency limit: {each} allocations a call");
+    assert!(each <= 8.0, "{each} allocations a call");
+}

@@ -9,7 +9,10 @@ mod capacity;
 mod connection;
 mod counts;
 mod driver;
+mod handling;
 mod hooks;
+#[cfg(feature = "tower")]
+pub(crate) mod layer;
 mod limits;
 mod passage;
 mod serve;
@@ -84,6 +87,9 @@ struct Shared {
     passes: bool,
     /// What every connection begins with.
     tls: ServerTls,
+    /// The layers among them.
+    #[cfg(feature = "tower")]
+    stack: Option<layer::Stack>,
     connections: Connections,
     capacity: Arc<Capacity>,
     /// Whom it tells of its calls and connections.
@@ -120,6 +126,8 @@ impl Server {
             policy,
             http_path,
             passes: hooks.concern_calls(),
+            #[cfg(feature = "tower")]
+            stack: layer::stack(&hooks.layers),
             hooks,
             tls,
             connections: Connections::default(),

@@ -27,7 +27,7 @@ use netrpc_core::{
     CallId, Cancellation, Context, Fault,
     dialect::Protocol,
     fault::FaultCode,
-    service::{Body, Entry, EntryHandler, Finished, HandlerFuture, ReplyBuf},
+    service::{Body, Entry, ReplyBuf},
     session,
     wire::{Frame, FrameStart, RequestHead},
 };
@@ -40,12 +40,8 @@ use super::{
     call::{self, Turn},
     connection::{Connection, Stream, Watched},
     driver::{Driver, Inline},
-    workers::{Permit, TICK},
 };
-use crate::{
-    client::now,
-    observe::{Here, ServedCall},
-};
+use crate::{client::now, observe::ServedCall};
 
 /// What a call asks for: a method, or something that there is not.
 pub(super) type Target = Result<Arc<Entry>, Box<Missing>>;
@@ -67,30 +63,30 @@ impl Missing {
 
 /// A call on its way: what all who see it share.
 pub(super) struct Passage<IO: Stream> {
-    connection: Arc<Connection<IO>>,
+    pub(super) connection: Arc<Connection<IO>>,
     seq: u64,
-    protocol: Protocol,
-    target: Target,
+    pub(super) protocol: Protocol,
+    pub(super) target: Target,
     cancellation: Cancellation,
     deadline: Option<Instant>,
     /// The call is polled on the connection's own task, and nobody could replace that.
-    exposed: AtomicBool,
-    state: Mutex<State>,
+    pub(super) exposed: AtomicBool,
+    pub(super) state: Mutex<State>,
 }
 
-struct State {
+pub(super) struct State {
     /// Handlers that run.
-    running: usize,
+    pub(super) running: usize,
     /// Whether one has run, wholly or in part.
-    ran: bool,
-    slot: Slot,
+    pub(super) ran: bool,
+    pub(super) slot: Slot,
     /// A buffer for the first reply.
-    spare: Option<Unsealed>,
+    pub(super) spare: Option<Unsealed>,
 }
 
 /// What has become of the call's slot.
 #[derive(PartialEq, Eq)]
-enum Slot {
+pub(super) enum Slot {
     /// The call is not answered.
     Open,
     /// It is.
@@ -100,7 +96,7 @@ enum Slot {
 }
 
 /// A reply's frame that has begun.
-type Unsealed = (FrameStart, ReplyBuf);
+pub(super) type Unsealed = (FrameStart, ReplyBuf);
 
 type Walk = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
 
@@ -239,101 +235,22 @@ impl<IO: Stream> Passage<IO> {
             let call = CallInfo::new(cx.clone(), self.named(), self.protocol);
             check.check(call, &mut cx).await?;
         }
+        #[cfg(feature = "tower")]
+        if let Some(stack) = &self.connection.server.stack {
+            return self.clone().descend(stack, cx, body).await;
+        }
         self.handle(cx, body).await
     }
 
-    fn named(&self) -> Named {
+    pub(super) fn named(&self) -> Named {
         match &self.target {
             Ok(entry) => Named::Method(entry.clone()),
             Err(missing) => Named::Unknown(missing.name.clone()),
         }
     }
 
-    /// Runs the handler, as often as it is asked to.
-    async fn handle(self: Arc<Self>, cx: Context, body: Body) -> Result<Reply, Fault> {
-        let entry = match &self.target {
-            Ok(entry) => entry.clone(),
-            Err(missing) => return Err(missing.fault.clone()),
-        };
-        let (run, spare) = self.clone().run()?;
-        let (start, mut reply) = spare.unwrap_or_else(|| answer::begin(Vec::new(), &body));
-        let cx = if entry.options().context { cx } else { self.connection.plain.clone() };
-        if let EntryHandler::Async(handler) = entry.handler() {
-            let future = handler.call(cx.clone(), body, reply);
-            let (reply, outcome) =
-                Handling { future: Some(future), run: Some(run), detached: false }.await;
-            outcome?;
-            return Ok(Reply { start, reply, metadata: metadata(&entry, &cx) });
-        }
-        let Some(place) = self.place(&entry) else {
-            return self.handle_on_pool(run, entry, cx, body, (start, reply)).await;
-        };
-        let begun = Instant::now();
-        let outcome = answer::catch(|| call::call_sync(&entry, &cx, &body, &mut reply));
-        self.judge(&entry, begun);
-        drop(place);
-        run.end(answer::outcome(&entry, outcome))?;
-        Ok(Reply { start, reply, metadata: metadata(&entry, &cx) })
-    }
-
-    /// The same on the thread pool.
-    async fn handle_on_pool(
-        self: Arc<Self>,
-        run: Run<IO>,
-        entry: Arc<Entry>,
-        cx: Context,
-        body: Body,
-        (start, mut reply): Unsealed,
-    ) -> Result<Reply, Fault> {
-        let handle = self.connection.workers.handle().clone();
-        let here = Here::now();
-        let ran = handle.spawn_blocking(move || {
-            // It may have waited for a thread for long.
-            if let Err(fault) = run.passage.may_begin() {
-                return run.end(Err(fault)).map(|()| unreachable!("it is an error"));
-            }
-            let begun = Instant::now();
-            let outcome =
-                answer::catch(|| here.enter(|| call::call_sync(&entry, &cx, &body, &mut reply)));
-            entry.pace().ran(begun.elapsed());
-            run.end(answer::outcome(&entry, outcome))?;
-            Ok(Reply { start, reply, metadata: metadata(&entry, &cx) })
-        });
-        ran.await.unwrap_or_else(|_| {
-            let text = "the server's runtime shut down while the call ran";
-            Err(Fault::with_code(FaultCode::Cancelled, text))
-        })
-    }
-
-    /// Leave to run a synchronous handler on this thread; `None` if it is to run on the pool.
-    fn place(&self, entry: &Entry) -> Option<Option<Permit<'_>>> {
-        let workers = &self.connection.workers;
-        let pace = entry.pace();
-        match self.connection.server.policy {
-            SyncPolicy::Pool => None,
-            SyncPolicy::Inline => (!entry.options().blocking).then_some(None),
-            SyncPolicy::Auto if workers.is_single() => pace.is_proven().then_some(None),
-            SyncPolicy::Auto if !pace.may_be_quick() || self.exposed.load(Ordering::Relaxed) => {
-                None
-            }
-            SyncPolicy::Auto => workers.permit().map(Some),
-        }
-    }
-
-    /// Notes how long a handler has held its thread.
-    fn judge(&self, entry: &Entry, begun: Instant) {
-        match self.connection.server.policy {
-            SyncPolicy::Auto if self.connection.workers.is_single() => {
-                entry.pace().ran(begun.elapsed());
-            }
-            // So long that the watchdog would have noticed it.
-            SyncPolicy::Auto if begun.elapsed() > TICK => entry.pace().stalled(),
-            SyncPolicy::Auto | SyncPolicy::Inline | SyncPolicy::Pool => {}
-        }
-    }
-
     /// Whether anybody waits for what a handler would do.
-    fn may_begin(&self) -> Result<(), Fault> {
+    pub(super) fn may_begin(&self) -> Result<(), Fault> {
         if self.cancellation.is_cancelled() {
             return Err(call::cancelled());
         }
@@ -341,19 +258,6 @@ impl<IO: Stream> Passage<IO> {
             return Err(session::expired());
         }
         Ok(())
-    }
-
-    /// A handler begins.
-    fn run(self: Arc<Self>) -> Result<(Run<IO>, Option<Unsealed>), Fault> {
-        self.may_begin()?;
-        let mut state = self.state.lock();
-        if state.slot != Slot::Open {
-            return Err(call::cancelled());
-        }
-        state.running += 1;
-        let spare = state.spare.take();
-        drop(state);
-        Ok((Run { passage: self, ran: true }, spare))
     }
 
     /// Waits until nobody waits for the answer any more.
@@ -368,11 +272,6 @@ impl<IO: Stream> Passage<IO> {
             () = self.cancellation.cancelled() => call::cancelled(),
             () = over => session::expired(),
         }
-    }
-
-    /// Whether the method, once begun, runs to its end.
-    fn goes_on(&self) -> bool {
-        self.target.as_ref().is_ok_and(|entry| entry.options().no_cancel)
     }
 
     /// The frame that answers the call, and whether a handler still runs.
@@ -417,98 +316,12 @@ impl<IO: Stream> Passage<IO> {
     }
 }
 
-/// A handler that runs.
-struct Run<IO: Stream> {
-    passage: Arc<Passage<IO>>,
-    /// Unless it turns out otherwise.
-    ran: bool,
-}
-
-impl<IO: Stream> Run<IO> {
-    /// It has ended.
-    fn end(mut self, outcome: Result<(), Fault>) -> Result<(), Fault> {
-        self.ran = outcome.as_ref().map_or_else(|fault| fault.code().may_have_run(), |()| true);
-        outcome
-    }
-}
-
-impl<IO: Stream> Drop for Run<IO> {
-    fn drop(&mut self) {
-        let mut state = self.passage.state.lock();
-        state.running -= 1;
-        state.ran |= self.ran;
-        let ended = state.running == 0 && state.slot == Slot::Lingering;
-        drop(state);
-        if ended {
-            self.passage.connection.handler_ended();
-        }
-    }
-}
-
-/// An asynchronous handler that runs.
-struct Handling<IO: Stream> {
-    /// `None` when it has ended.
-    future: Option<HandlerFuture>,
-    /// Gone when the future is.
-    run: Option<Run<IO>>,
-    /// It goes on by itself already.
-    detached: bool,
-}
-
-impl<IO: Stream> Future for Handling<IO> {
-    type Output = (ReplyBuf, Result<(), Fault>);
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let Handling { future, run, .. } = &mut *self;
-        let running = future.as_mut().expect("polled after it was ready");
-        let ended = match answer::catch(|| running.as_mut().poll(cx)) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(Finished { reply, result })) => Ok((reply, result)),
-            Err(panic) => Err(panic),
-        };
-        let dropped = answer::catch(|| *future = None);
-        let run = run.take().expect("as the future");
-        let (reply, outcome) = match ended.and_then(|ended| dropped.map(|()| ended)) {
-            Ok((reply, result)) => (reply, Ok(result)),
-            Err(panic) => (ReplyBuf::default(), Err(panic)),
-        };
-        let outcome = match &run.passage.target {
-            Ok(entry) => answer::outcome(entry, outcome),
-            Err(_) => unreachable!("what is not there does not run"),
-        };
-        Poll::Ready((reply, run.end(outcome)))
-    }
-}
-
-impl<IO: Stream> Drop for Handling<IO> {
-    fn drop(&mut self) {
-        let Some(run) = &self.run else { return };
-        if run.passage.goes_on() && !self.detached {
-            let handle = run.passage.connection.workers.handle().clone();
-            let (future, run) = (self.future.take(), self.run.take());
-            let (here, mut handling) = (Here::now(), Handling { future, run, detached: true });
-            handle.spawn(async move {
-                poll_fn(|cx| here.enter(|| Pin::new(&mut handling).poll(cx)).map(drop)).await;
-            });
-            return;
-        }
-        // Before the run, which ends with it.
-        self.future = None;
-    }
-}
-
 /// Goes a part of the way.
 fn enter<T>(observed: Option<&ServedCall>, go: impl FnOnce() -> T) -> T {
     match observed {
         Some(observed) => observed.enter(go),
         None => go(),
     }
-}
-
-/// Metadata that the handler has set.
-fn metadata(entry: &Entry, cx: &Context) -> netrpc_core::Metadata {
-    // One that has not asked for a context had none to set it on.
-    if entry.options().context { cx.take_reply_metadata() } else { Default::default() }
 }
 
 /// The same fault, unless it promises what is not so.

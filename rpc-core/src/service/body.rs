@@ -71,6 +71,11 @@ impl Body {
         })
     }
 
+    /// The encoded bytes, and what they are encoded in.
+    pub fn into_parts(self) -> (Bytes, Format) {
+        (self.bytes, self.format)
+    }
+
     /// The encoded bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -101,6 +106,11 @@ impl ReplyBuf {
     }
 
     /// What has been written so far.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The same, to be changed.
     pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }

@@ -1,0 +1,5 @@
+//! Layers of tower around calls.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod server;
