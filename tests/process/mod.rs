@@ -7,6 +7,7 @@ use std::{
     env, fmt, fs,
     io::{self, Write},
     net::SocketAddr,
+    path::{Path, PathBuf},
     process::Stdio,
 };
 
@@ -62,28 +63,18 @@ impl Process {
         *self.addrs.values().next().expect("a port")
     }
 
-    fn proc(&self, file: &str) -> String {
-        format!("/proc/{}/{file}", self.child.id().expect("it lives"))
+    fn proc(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}", self.child.id().expect("it lives")))
     }
 
     /// What it takes up; `None` if it is dead.
     pub fn footprint(&self) -> Option<Footprint> {
-        let status = fs::read_to_string(self.proc("status")).ok()?;
-        let number = |name: &str| -> Option<u64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim_end_matches("kB").trim().parse().ok()
-        };
-        Some(Footprint {
-            resident: number("VmRSS:")? << 10,
-            peak: number("VmHWM:")? << 10,
-            threads: number("Threads:")?,
-            files: fs::read_dir(self.proc("fd")).ok()?.count() as u64,
-        })
+        Footprint::read(&self.proc())
     }
 
     /// Lets the peak begin anew.
     pub fn forget_peak(&self) {
-        fs::write(self.proc("clear_refs"), "5").expect("a process of our own");
+        fs::write(self.proc().join("clear_refs"), "5").expect("a process of our own");
     }
 
     /// Ends it as `kill -9` does; it is gone when this returns.
@@ -107,6 +98,27 @@ pub struct Footprint {
     pub threads: u64,
     /// Open files, sockets among them.
     pub files: u64,
+}
+
+impl Footprint {
+    /// That of this process.
+    pub fn of_self() -> Self {
+        Self::read(Path::new("/proc/self")).expect("it lives")
+    }
+
+    fn read(proc: &Path) -> Option<Self> {
+        let status = fs::read_to_string(proc.join("status")).ok()?;
+        let number = |name: &str| -> Option<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim_end_matches("kB").trim().parse().ok()
+        };
+        Some(Footprint {
+            resident: number("VmRSS:")? << 10,
+            peak: number("VmHWM:")? << 10,
+            threads: number("Threads:")?,
+            files: fs::read_dir(proc.join("fd")).ok()?.count() as u64,
+        })
+    }
 }
 
 /// Whether this process was started to play `role`; else the test that plays it does nothing.

@@ -10,7 +10,11 @@ use std::{
 };
 
 use netrpc::{Client, Server};
-use tokio::{net::TcpListener, process::Command, time::sleep};
+use tokio::{
+    net::TcpListener,
+    process::Command,
+    time::{sleep, timeout},
+};
 
 use super::{
     attack::{Attack, Saw, Scale},
@@ -18,10 +22,7 @@ use super::{
     services::{self, Args},
     words::Language,
 };
-use crate::{
-    common::soon,
-    process::{self, Bytes, Footprint, Process},
-};
+use crate::process::{self, Bytes, Footprint, Process};
 
 /// The test that is our server when this program starts itself again.
 const ROLE: &str = "the_besieged";
@@ -164,10 +165,13 @@ async fn neighbour(addr: SocketAddr, language: Language, whose: Whose) -> Client
 
 async fn multiply(client: &Client, n: i64) -> Result<(), netrpc::Error> {
     let args = Args { a: n, b: 3 };
-    let product: i64 = soon(client.call("Arith.Multiply", &args)).await?;
+    let product: i64 = client.call("Arith.Multiply", &args).await?;
     assert_eq!(product, n * 3, "somebody else's reply");
     Ok(())
 }
+
+/// How long a neighbour waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
 struct Work {
@@ -181,8 +185,12 @@ async fn work(client: Client, over: Arc<AtomicBool>) -> Work {
     let mut work = Work::default();
     while !over.load(Ordering::Relaxed) || work.calls < 5 {
         let begun = Instant::now();
-        if let Err(error) = multiply(&client, work.calls as i64).await {
-            work.suffered = Some(error.chain().to_string());
+        work.suffered = match timeout(PATIENCE, multiply(&client, work.calls as i64)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.chain().to_string()),
+            Err(_) => Some(format!("no answer to a neighbour after {PATIENCE:?}")),
+        };
+        if work.suffered.is_some() {
             break;
         }
         work.slowest = work.slowest.max(begun.elapsed());
