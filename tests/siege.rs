@@ -112,15 +112,21 @@ fn table_of_damage() {
         if !wanted.is_empty() && !wanted.contains(&&*format!("{attack:?}")) {
             continue;
         }
-        for &language in attack.languages() {
-            let runtime = Runtime::new().expect("a runtime");
-            let ours = runtime.block_on(under(attack, language, Whose::Ours, Scale::Full));
+        let runtime = Runtime::new().expect("a runtime");
+        let languages = attack.languages();
+        let run = |whose, languages: Vec<Language>| {
+            let all = languages.into_iter().map(async |language| {
+                (language, under(attack, language, whose, Scale::Full).await)
+            });
+            runtime.block_on(join_all(all))
+        };
+        for (language, ours) in run(Whose::Ours, languages.to_vec()) {
             println!("ours {}", line(attack, language, &ours));
             failures.extend(check(attack, language, Scale::Full, &ours).err());
-            if attack.is_possible_in_go(language) {
-                let gos = runtime.block_on(under(attack, language, Whose::Gos, Scale::Full));
-                println!("go   {}", line(attack, language, &gos));
-            }
+        }
+        let possible = languages.iter().filter(|language| attack.is_possible_in_go(**language));
+        for (language, gos) in run(Whose::Gos, possible.copied().collect()) {
+            println!("Go's {}", line(attack, language, &gos));
         }
     }
     assert!(failures.is_empty(), "these do not hold:\n{}", failures.join("\n"));

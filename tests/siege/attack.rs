@@ -119,7 +119,7 @@ impl Attack {
     fn size(self, scale: Scale) -> usize {
         let (test, full) = match self {
             Silent => (10_000, 10_000),
-            Idle | Loris | Vanished => (500, 9000),
+            Idle | Loris | Vanished => (500, 2000),
             // Of each claim.
             Claims => (5, 50),
             // Of each way to nest.
@@ -217,7 +217,7 @@ impl Attack {
             Loris => {
                 let call = first(language, |speaker| multiply(speaker, 1));
                 let mut crowd = Crowd::gather(addr, size, |_| Vec::new()).await;
-                let (bytes, pause) = if long { (6, 10) } else { (2, 1) };
+                let (bytes, pause) = if long { (4, 10) } else { (2, 1) };
                 let mut taken = Vec::new();
                 for byte in &call[..bytes] {
                     taken.push(crowd.say(&[*byte]).await.to_string());

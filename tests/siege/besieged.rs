@@ -75,7 +75,7 @@ pub async fn under(attack: Attack, language: Language, whose: Whose, scale: Scal
             let mut command = Command::new(go::server());
             // It has no protocol of ours; silence is the same in all.
             let language = if language == Language::Native { Language::Gob } else { language };
-            command.args(["server", language.name()]).stderr(go::log());
+            command.args(["server", language.name()]).stderr(go::log(language.name()));
             Process::start(command, 1).await
         }
     };
@@ -109,7 +109,8 @@ pub async fn under(attack: Attack, language: Language, whose: Whose, scale: Scal
     };
     if lives.is_none() {
         attacking.abort();
-        let said = if whose == Whose::Gos { go::last_words() } else { String::new() };
+        let said =
+            if whose == Whose::Gos { go::last_words(language.name()) } else { String::new() };
         damage.died = Some(format!("it died: {}, {said}", server.status().await));
         return damage;
     }

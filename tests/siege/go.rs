@@ -17,19 +17,19 @@ pub fn server() -> PathBuf {
     BUILT.get_or_init(build).clone()
 }
 
-/// Where it says why it dies.
-pub fn log() -> File {
-    File::create(log_path()).expect("a file")
+/// Where a server says why it dies.
+pub fn log(language: &str) -> File {
+    File::create(log_path(language)).expect("a file")
 }
 
 /// The first line of that.
-pub fn last_words() -> String {
-    let log = fs::read_to_string(log_path()).unwrap_or_default();
+pub fn last_words(language: &str) -> String {
+    let log = fs::read_to_string(log_path(language)).unwrap_or_default();
     log.lines().next().unwrap_or_default().to_owned()
 }
 
-fn log_path() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("siege-go-peer.log")
+fn log_path(language: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("siege-go-{language}.log"))
 }
 
 fn build() -> PathBuf {
