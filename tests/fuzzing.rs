@@ -7,8 +7,13 @@
 #[path = "../fuzz/bodies.rs"]
 #[allow(unreachable_pub)] // in the targets' crate it is not
 mod bodies;
+#[cfg(feature = "macros")]
+#[path = "../fuzz/machines.rs"]
+#[allow(unreachable_pub)]
+mod machines;
 
 use std::{
+    hash::{BuildHasher, RandomState},
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     time::{Duration, Instant},
@@ -21,7 +26,7 @@ use netrpc_core::{
 };
 
 /// Runs of each target, unless a time is given.
-const RUNS: u32 = 4000;
+const RUNS: u32 = 3000;
 
 /// A small generator of numbers: xorshift64*, by Marsaglia and Vigna.
 struct Random(u64);
@@ -103,28 +108,50 @@ fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-#[test]
-fn nothing_that_arrives_makes_a_decoder_panic() {
+/// How long each target is to run, if that is said, and with which seed.
+fn plan() -> (Option<u64>, u64) {
     let seconds = std::env::var("NETRPC_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
     let seed = match seconds {
-        Some(_) => Instant::now().elapsed().as_nanos() as u64 ^ u64::from(std::process::id()) << 32,
+        Some(_) => RandomState::new().hash_one(0),
         None => 42,
     };
-    let seeds = seeds();
-    for (name, target) in bodies::TARGETS {
-        let mut random = Random(seed | 1);
+    (seconds, seed | 1)
+}
+
+/// Runs targets, each for its time.
+fn run(targets: &[bodies::Target], say: impl Fn(&mut Random) -> Vec<u8>) {
+    let (seconds, seed) = plan();
+    for (name, target) in targets {
+        let mut random = Random(seed);
         let begun = Instant::now();
         let mut runs = 0;
-        seeds.iter().for_each(|seed| target(seed));
         while match seconds {
             Some(seconds) => begun.elapsed() < Duration::from_secs(seconds),
             None => runs < RUNS,
         } {
-            let bytes = mutate(&mut random, &seeds);
+            let bytes = say(&mut random);
             let run = catch_unwind(AssertUnwindSafe(|| target(&bytes)));
             assert!(run.is_ok(), "{name}, seed {seed}: \"{}\"", bytes.escape_ascii());
             runs += 1;
         }
         println!("{name}: {runs} runs with seed {seed} in {:?}", begun.elapsed());
     }
+}
+
+#[cfg(feature = "macros")]
+#[test]
+fn machines_do_what_simple_models_of_them_do() {
+    run(&machines::TARGETS, |random| {
+        let length = random.below(400);
+        (0..length).map(|_| (random.next() >> 32) as u8).collect()
+    });
+}
+
+#[test]
+fn nothing_that_arrives_makes_a_decoder_panic() {
+    let seeds = seeds();
+    for (_, target) in bodies::TARGETS {
+        seeds.iter().for_each(|seed| target(seed));
+    }
+    run(&bodies::TARGETS, |random| mutate(random, &seeds));
 }

@@ -132,7 +132,7 @@ impl Attack {
             DeafPingFlood => (1_000_000, 1_000_000),
             RapidReset => (20_000, 250_000),
             BlockingReset => (2_000, 20_000),
-            NeverReads => (5, 50),
+            NeverReads => (5, 20),
             Noise => (300, 3000),
             Disorder => (300, 3000),
             // Every how many bytes.
