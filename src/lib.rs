@@ -62,7 +62,7 @@
 //! | call it from a thread without a runtime | [`blocking`] |
 //! | serve Go programs, or call one | nothing more to serve them; [`ClientBuilder`]'s `wire` and `dial_http` to call |
 //! | encrypt, and know who is there | `tls`, with the feature `tls`; [`Context::peer_identity`] |
-//! | see what is going on | `Server::debug_page`, with the feature `debug-page` |
+//! | see what is going on | `Server::debug_page`, with the feature `debug-page`; spans and metrics, with `trace` and `metrics` |
 //!
 //! # What happens to a call
 //!
@@ -90,6 +90,8 @@
 //! | `go` | yes | Go programs as peers, both ways: gob, JSON-RPC, HTTP `CONNECT`, HashiCorp's MessagePack |
 //! | `tls` | no | `tls`: TLS on both sides, mutual TLS, certificates that are read again without a restart |
 //! | `tower` | no | layers of tower around calls, on both sides: `middleware` |
+//! | `trace` | no | a [`tracing`](https://docs.rs/tracing) span for each call on either side, in W3C's trace context: [`trace`] |
+//! | `metrics` | no | calls, latencies, bytes and connections for the recorder of the [`metrics`](https://docs.rs/metrics) facade |
 //! | `debug-page` | no | `Server::debug_page`: a page for browsers that shows the services and their calls |
 #![forbid(unsafe_code)]
 
@@ -108,7 +110,6 @@ mod secure;
 mod server;
 #[cfg(feature = "tls")]
 pub mod tls;
-#[cfg(feature = "trace")]
 pub mod trace;
 mod transport;
 mod turn;

@@ -60,7 +60,10 @@ fn wordcount<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (Option<i32>
 }
 
 /// Examples that are not there without their features.
-const OPTIONAL: [(&str, bool); 1] = [("middleware", cfg!(feature = "tower"))];
+const OPTIONAL: [(&str, bool); 2] = [
+    ("middleware", cfg!(feature = "tower")),
+    ("observe", cfg!(all(feature = "trace", feature = "metrics"))),
+];
 
 /// Each example that is there, and what it prints.
 fn expected() -> impl Iterator<Item = (String, String)> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netrpc_core::Metadata;
+use netrpc_core::{Metadata, trace::TraceContext};
 
 /// Options of calls: one idea for `call`, `go`, typed stubs and the blocking client.
 ///
@@ -45,6 +45,15 @@ impl CallOptions {
     /// [`Error::TooLarge`](crate::Error::TooLarge).
     pub fn metadata(mut self, key: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
         self.metadata.insert(key, value);
+        self
+    }
+
+    /// Makes each call a part of this trace: `traceparent` and `tracestate` in its metadata.
+    ///
+    /// A handler's own place is [`Context::trace`](crate::Context::trace). With the feature `trace` the
+    /// calls that a handler makes while it runs have it by themselves.
+    pub fn trace(mut self, context: &TraceContext) -> Self {
+        context.insert_into(&mut self.metadata);
         self
     }
 
