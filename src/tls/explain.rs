@@ -206,6 +206,9 @@ fn from_server(alert: Alert) -> &'static str {
             "the server does not go by the name that was dialled \
              (TlsClientConfigBuilder::server_name)"
         }
+        Alert::InternalError => {
+            "the server has no room for this client now, or something in it failed"
+        }
         _ => "the server gave up TLS",
     }
 }

@@ -27,10 +27,7 @@ use super::{
 /// # std::fs::write(dir.join("server.pem"), made.cert.pem())?;
 /// # std::fs::write(dir.join("server.key"), made.signing_key.serialize_pem())?;
 /// # std::fs::write(dir.join("clients-ca.pem"), made.cert.pem())?;
-/// # let file = |name: &str| Source::file(dir.join(name));
-/// # #[cfg(any())]
-/// use Source::file;
-///
+/// let file = |name: &str| Source::file(dir.join(name));
 /// let tls = TlsServerConfig::builder()
 ///     .certificate(file("server.pem"), file("server.key"))
 ///     .require_client_certificates(file("clients-ca.pem"))

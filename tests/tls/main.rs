@@ -8,7 +8,12 @@ mod common;
 
 mod authority;
 mod calls;
+mod errors;
+#[cfg(feature = "go")]
+mod go;
+mod hostile;
 mod identity;
+mod reload;
 
 use std::net::SocketAddr;
 

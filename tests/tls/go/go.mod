@@ -1,0 +1,3 @@
+module netrpc/tls
+
+go 1.19
