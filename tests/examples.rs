@@ -87,8 +87,9 @@ fn every_example_prints_what_its_page_says() {
         examples += 1;
     }
     let there = fs::read_dir(root().join("examples")).unwrap();
-    // What `debug_page` has to show is a page, and it runs until it is stopped; `go_interop` needs Go.
-    let others = ["expected", "debug_page.rs", "go_interop"];
+    // What `debug_page` has to show is a page, and it runs until it is stopped; `go_interop` needs Go, and
+    // `tls` its feature.
+    let others = ["expected", "debug_page.rs", "go_interop", "tls.rs"];
     let there = there.filter(|entry| {
         let name = entry.as_ref().unwrap().file_name();
         !others.iter().any(|other| name == *other)
@@ -96,6 +97,15 @@ fn every_example_prints_what_its_page_says() {
     let absent = OPTIONAL.iter().filter(|(_, built)| !built).count();
     let there = there.count() - absent;
     assert_eq!(examples, there, "every example has its output in examples/expected");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn the_tls_example_prints_what_its_page_says() {
+    let (code, stdout, stderr) = run(&mut example("tls"));
+    assert_eq!((code, &*stderr), (Some(0), ""));
+    let page = page("tls");
+    assert!(page.contains(&format!("```text\n{stdout}```")), "{stdout}\n{page}");
 }
 
 /// A file of this test, deleted at its end.
