@@ -30,12 +30,14 @@
 //! # }
 //! ```
 
-use std::{fmt, io, path::Path, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::{CallOptions, ClientBuilder, Error, Metadata, MethodName, transport::Address};
+use crate::{
+    CallOptions, ClientBuilder, ConnectionState, Error, Metadata, MethodName, transport::Address,
+};
 
 /// A connection to a server, for threads without a runtime.
 ///
@@ -43,7 +45,8 @@ use crate::{CallOptions, ClientBuilder, Error, Metadata, MethodName, transport::
 ///
 /// The connection is driven while a thread is in [`call`](Self::call), [`go`](Self::go) or
 /// [`Call::wait`]. While none is, nothing is read: a server that sends very much to a client that
-/// does not wait for it will give it up after some time.
+/// does not wait for it will give it up after some time. The same holds for a client that
+/// [reconnects](ClientBuilder::reconnect): it connects again while a thread waits in it, and not otherwise.
 ///
 /// # Panics
 /// All of its methods panic inside an asynchronous runtime's own threads, where waiting would hold
@@ -117,7 +120,10 @@ impl Client {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
-        self.runtime.block_on(self.inner.call(method, args))
+        self.runtime.block_on(async {
+            self.inner.look().await;
+            self.inner.call(method, args).await
+        })
     }
 
     /// Starts a call and gives its handle; Go's `client.Go`. The request has been handed to the
@@ -127,12 +133,18 @@ impl Client {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
+        self.runtime.block_on(self.inner.look());
         let inner = {
             let _inside = self.runtime.get().enter();
             self.inner.go(method, args)
         };
         drive(&self.runtime, &self.inner);
         Call { inner: Some(inner), client: self.clone() }
+    }
+
+    /// How the connection fares, as far as anybody has noticed.
+    pub fn state(&self) -> ConnectionState {
+        self.inner.state()
     }
 
     /// Whether calls made now fail because the connection has ended, as far as anybody has noticed.
@@ -157,7 +169,7 @@ impl fmt::Debug for Client {
 /// Dropping it cancels the call; [`detach`](Self::detach) lets it run.
 #[must_use = "dropping a call cancels it: wait for it, or `detach` it"]
 pub struct Call<R> {
-    /// `None` once it is waited for or detached.
+    /// `None` once it is over or detached.
     inner: Option<crate::Call<R>>,
     client: Client,
 }
@@ -168,8 +180,26 @@ impl<R: DeserializeOwned> Call<R> {
     /// # Errors
     /// [`Error`], whose [`may_have_run`](Error::may_have_run) tells whether the method may have run.
     pub fn wait(mut self) -> Result<R, Error> {
-        let call = self.inner.take().expect("taken only by methods that consume the call");
+        let call = self.inner.take().expect("the call is not over yet");
         self.client.runtime.block_on(call)
+    }
+
+    /// Waits for the reply for so long; `None` if it has not come by then: the call is still under way.
+    ///
+    /// A call that is to end after a time has a [timeout](CallOptions::timeout) instead.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    ///
+    /// # Panics
+    /// If the reply has been given already.
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<R, Error>> {
+        let call = self.inner.as_mut().expect("the call is not over yet");
+        // The timer is made inside, where the clock is.
+        let waited = async { tokio::time::timeout(timeout, call).await };
+        let outcome = self.client.runtime.block_on(waited).ok()?;
+        self.inner = None;
+        Some(outcome)
     }
 
     /// Waits for the reply together with the metadata the handler sent with it.
@@ -177,7 +207,7 @@ impl<R: DeserializeOwned> Call<R> {
     /// # Errors
     /// As [`wait`](Self::wait).
     pub fn wait_with_metadata(mut self) -> Result<(R, Metadata), Error> {
-        let call = self.inner.take().expect("taken only by methods that consume the call");
+        let call = self.inner.take().expect("the call is not over yet");
         self.client.runtime.block_on(call.with_metadata())
     }
 }

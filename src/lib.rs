@@ -57,7 +57,8 @@
 //! | write a service | [`macro@service`], [`Context`], [`Fault`] |
 //! | serve it | [`Server`], [`ServerBuilder`] (all limits), [`Serve`] (graceful shutdown) |
 //! | decide who may call | [`ServerBuilder::authenticate`] connections, [`ServerBuilder::authorize`] calls, [`Context::extension`] |
-//! | call it | [`Client`], [`Call`], [`CallOptions`] (timeout, metadata) |
+//! | call it | [`Client`], [`Call`], [`CallOptions`] (timeout, deadline, metadata) |
+//! | connect again by itself | [`ClientBuilder::reconnect`], [`CallOptions::wait_for_ready`], [`Client::state`] |
 //! | know what went wrong | [`Error`], [`Error::may_have_run`] |
 //! | call it from a thread without a runtime | [`blocking`] |
 //! | serve Go programs, or call one | nothing more to serve them; [`ClientBuilder`]'s `wire` and `dial_http` to call |
@@ -75,10 +76,10 @@
 //! # What is promised
 //!
 //! Every call ends exactly once: with its reply, or with one [`Error`]. If
-//! [`may_have_run`](Error::may_have_run) is `false`, the method has not run and will not. A call is never
-//! sent twice.
+//! [`may_have_run`](Error::may_have_run) is `false`, the method has not run and will not. A call that may
+//! have run is never sent twice.
 //!
-//! Not promised, yet: reconnecting, and calls that survive a crash of either side. Go's protocols carry
+//! Not promised, yet: calls that survive a crash of either side. Go's protocols carry
 //! calls and answers only: no deadlines, cancellation or metadata.
 //!
 //! # Features
@@ -117,7 +118,8 @@ mod turn;
 #[cfg(feature = "go")]
 pub use client::Wire;
 pub use client::{
-    Call, CallOptions, CallWithMetadata, Client, ClientBuilder, MethodName, TypedMethod,
+    Call, CallOptions, CallWithMetadata, Client, ClientBuilder, ConnectionState, MethodName,
+    Reconnect, TypedMethod,
 };
 pub use netrpc_core::{
     CallId, Cancellation, Context, Error, Extensions, Fault, Identity, Metadata, Peer, Refusal,

@@ -95,6 +95,19 @@ fn a_call_is_sent_before_anybody_waits_for_it() {
 }
 
 #[test]
+fn waiting_for_a_while_keeps_the_call() {
+    let setup = Setup::new();
+    let client = Client::dial(setup.addr).unwrap();
+    let mut call = client.go::<_, u64>("Gate.Pass", &5);
+    setup.begun();
+    assert!(call.wait_timeout(Duration::from_millis(20)).is_none());
+    assert!(call.wait_timeout(Duration::ZERO).is_none());
+    setup.gate.open.add_permits(1);
+    assert_eq!(call.wait_timeout(Duration::from_secs(20)).unwrap().unwrap(), 5);
+    assert!(setup.begun.try_recv().is_err(), "it has run once");
+}
+
+#[test]
 fn a_dropped_call_is_cancelled_at_once() {
     let setup = Setup::new();
     let client = Client::dial(setup.addr).unwrap();
@@ -179,4 +192,40 @@ fn unix_sockets() {
     let client = Client::dial_unix(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     assert_eq!(client.call::<_, u64>("Gate.Echo", &7).unwrap(), 7);
+}
+
+#[test]
+fn it_connects_again_while_somebody_waits_in_it() {
+    use netrpc::{ConnectionState, Reconnect};
+
+    let serve = |addr: SocketAddr| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let server = Server::new();
+        let gate =
+            Gate { open: Semaphore::new(0), begun: mpsc::channel().0, cancelled: Arc::default() };
+        server.register(gate).unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind(addr)).unwrap();
+        let addr = listener.local_addr().unwrap();
+        runtime.spawn(async move { server.serve(listener).await });
+        (runtime, addr)
+    };
+    let (first, addr) = serve(([127, 0, 0, 1], 0).into());
+    let builder = netrpc::Client::builder()
+        .reconnect(Reconnect::new())
+        .options(CallOptions::new().wait_for_ready(true).timeout(Duration::from_secs(20)));
+    let client = Client::dial_with(builder, addr).unwrap();
+    assert_eq!(client.call::<_, u64>("Gate.Echo", &1).unwrap(), 1);
+    drop(first);
+    let hasty = client.with(CallOptions::new().timeout(Duration::from_millis(300)));
+    let error = hasty.call::<_, u64>("Gate.Echo", &2).unwrap_err();
+    assert!(!error.may_have_run(), "{error:?}");
+    assert_ne!(client.state(), ConnectionState::Connected);
+    let (_second, _) = serve(addr);
+    let call = client.go::<_, u64>("Gate.Echo", &3);
+    assert_eq!(call.wait().unwrap(), 3);
+    assert_eq!(client.call::<_, u64>("Gate.Echo", &4).unwrap(), 4);
+    assert_eq!(client.state(), ConnectionState::Connected);
+    client.close();
+    assert!(client.call::<_, u64>("Gate.Echo", &5).is_err());
+    assert_eq!(client.state(), ConnectionState::Closed);
 }

@@ -224,6 +224,15 @@ pub enum Disconnected {
     /// The peer closed it, in mid-call as Go says: `unexpected EOF`.
     #[error("unexpected EOF: the peer closed the connection")]
     Eof,
+    /// A client that connects by itself could not, when it last tried.
+    #[error("cannot connect to {addr}")]
+    Unreachable {
+        /// Where to.
+        addr: String,
+        /// The operating system's answer.
+        #[source]
+        cause: io::Error,
+    },
     /// The operating system reported an error.
     #[error("the connection failed")]
     Io(#[from] io::Error),

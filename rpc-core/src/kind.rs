@@ -99,6 +99,7 @@ impl Disconnected {
         match self {
             Disconnected::Closed => "closed",
             Disconnected::Eof => "eof",
+            Disconnected::Unreachable { .. } => "unreachable",
             Disconnected::Io(_) => "io",
             Disconnected::GoAway { .. } => "go_away",
             Disconnected::NotNetrpc(peer) if peer.guess() == Foreign::Tls => "tls",

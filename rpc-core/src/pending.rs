@@ -132,6 +132,11 @@ impl<T> Pending<T> {
         }
     }
 
+    /// Notes whom to wake for call `seq`, if that is known before its request is queued.
+    pub fn watch(&mut self, seq: u64, first_waker: Option<&Waker>) {
+        self.queued(seq, NOT_QUEUED, first_waker);
+    }
+
     /// The outcome of call `seq`, which leaves the table with it; else `waker` is kept.
     ///
     /// # Panics

@@ -7,7 +7,7 @@ use std::time::Duration;
 use netrpc_core::dialect::Language;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Client;
+use super::{Client, Reconnect};
 use crate::{
     Address, CallOptions, Connector, Error, Tcp,
     observe::ClientObserver,
@@ -78,6 +78,7 @@ pub struct ClientBuilder {
     options: CallOptions,
     observer: ClientObserver,
     tls: ClientTls,
+    reconnect: Option<Reconnect>,
     #[cfg(feature = "go")]
     wire_chosen: bool,
 }
@@ -96,6 +97,7 @@ impl ClientBuilder {
             options: CallOptions::new(),
             observer: ClientObserver::default(),
             tls: ClientTls::default(),
+            reconnect: None,
             #[cfg(feature = "go")]
             wire_chosen: false,
         }
@@ -134,6 +136,25 @@ impl ClientBuilder {
     /// the time is over.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.limits.handshake = timeout;
+        self
+    }
+
+    /// Connects again whenever the connection has ended; off unless set.
+    ///
+    /// Without it a client is one connection, as Go's is: when that has ended, every call fails with
+    /// [`Error::Shutdown`]. It is a choice because it changes what an error means: what holds for one
+    /// connection, such as state that a server keeps for it, does not hold for the next.
+    ///
+    /// It needs a way to connect, so it is of no effect on [`connect`](Self::connect). **No call is sent
+    /// twice**, unless it provably has not run and its caller
+    /// [waits](CallOptions::wait_for_ready). For that, the first requests on each connection are
+    /// held back until the server has said that it is there, which costs one way back and forth
+    /// (Go's protocols have no such word: there they are sent at once).
+    ///
+    /// When a server says that it is going away, new calls go to the next connection, and those on the old
+    /// one are still answered.
+    pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
+        self.reconnect = Some(reconnect);
         self
     }
 
@@ -234,6 +255,10 @@ impl ClientBuilder {
     pub async fn connect_with(mut self, connector: impl Connector) -> Result<Client, Error> {
         self.observer.calls(connector.target());
         let connector = self.tls.connector(connector, self.limits.wire.is_none());
+        if let Some(reconnect) = self.reconnect.take() {
+            let (limits, options, observer) = (self.limits, self.options, self.observer);
+            return Client::open(connector, limits, reconnect, options, observer).await;
+        }
         let stream = transport::connect(&connector, self.limits.connect).await?;
         Ok(Client::start(stream, self.limits, self.options, self.observer))
     }

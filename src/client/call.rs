@@ -2,13 +2,12 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     marker::PhantomData,
     mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -21,7 +20,12 @@ use netrpc_core::{
 use serde::de::DeserializeOwned;
 use tokio::time::Sleep;
 
-use super::{Handle, connection::Answer};
+use super::{
+    Handle,
+    again::{Again, Sent, has_not_run},
+    options::End,
+    shared::Answer,
+};
 use crate::observe::MadeCall;
 
 /// A call that has been started: a future of its reply, Go's `*rpc.Call`.
@@ -52,6 +56,8 @@ struct Waiting {
     connection: Arc<Handle>,
     seq: u64,
     timeout: Option<Timeout>,
+    /// For a call that is sent again where it has not run.
+    again: Option<Box<Again>>,
     /// The waker of the task that polls next was left with the request, and its first poll comes at
     /// once: there is nothing to look for yet.
     fresh: bool,
@@ -68,29 +74,39 @@ impl<R> Call<R> {
         Call { state: State::Failed(error), observed: MadeCall::default(), reply: PhantomData }
     }
 
-    pub(super) fn new(
-        connection: Arc<Handle>,
-        seq: u64,
-        timeout: Option<Duration>,
-        fresh: bool,
-        observed: MadeCall,
-    ) -> Self {
-        let timeout = timeout
-            .and_then(|timeout| tokio::time::Instant::now().checked_add(timeout))
-            .map(Timeout::Ahead);
-        Call {
-            state: State::Waiting(Waiting { connection, seq, timeout, fresh }),
-            observed,
-            reply: PhantomData,
-        }
+    pub(super) fn new(connection: Arc<Handle>, seq: u64, end: Option<End>, fresh: bool) -> Self {
+        Self::waiting(Waiting { connection, seq, timeout: timeout(end), again: None, fresh })
+    }
+
+    /// A call that has been sent, and is sent again where it has not run.
+    pub(super) fn persistent(sent: Sent, end: Option<End>, again: Again) -> Self {
+        let Sent { connection, seq } = sent;
+        let again = Some(Box::new(again));
+        Self::waiting(Waiting { connection, seq, timeout: timeout(end), again, fresh: false })
+    }
+
+    fn waiting(waiting: Waiting) -> Self {
+        let observed = MadeCall::default();
+        Call { state: State::Waiting(waiting), observed, reply: PhantomData }
+    }
+
+    /// The same; whoever asked for it is told of its end.
+    pub(super) fn observed(mut self, observed: MadeCall) -> Self {
+        self.observed = observed;
+        self
     }
 
     /// Lets the call run to its end though nobody waits for its reply.
     pub fn detach(mut self) {
-        if let State::Waiting(waiting) = mem::replace(&mut self.state, State::Done) {
-            waiting.connection.shared.abandon(waiting.seq, false);
-            mem::take(&mut self.observed).detach();
-        }
+        let State::Waiting(waiting) = mem::replace(&mut self.state, State::Done) else { return };
+        mem::take(&mut self.observed).detach();
+        let Some(again) = &waiting.again else {
+            return waiting.connection.shared.detach(waiting.seq);
+        };
+        // Somebody has to be there to send it again.
+        let runtime = again.line().runtime().clone();
+        let mut call = Call::<()>::waiting(waiting);
+        runtime.spawn(async move { drop(poll_fn(|cx| call.poll_answer(cx)).await) });
     }
 
     /// A future of the reply together with the metadata the handler sent with it.
@@ -110,12 +126,11 @@ impl<R> Call<R> {
             }
             State::Done => panic!("`Call` polled after completion"),
         };
-        let shared = &waiting.connection.shared;
         if !mem::take(&mut waiting.fresh)
-            && let Poll::Ready(outcome) = shared.poll(waiting.seq, cx)
+            && let Poll::Ready(outcome) = waiting.poll_outcome(cx)
         {
             self.state = State::Done;
-            return Poll::Ready(match outcome {
+            return Poll::Ready(match outcome? {
                 Outcome::Answered(answer) => Ok(answer),
                 Outcome::Lost { may_have_run, cause } => {
                     Err(Error::Shutdown { may_have_run, cause })
@@ -128,10 +143,40 @@ impl<R> Call<R> {
         }
         let Timeout::Running(sleep) = timeout else { unreachable!("it runs since just now") };
         ready!(sleep.as_mut().poll(cx));
-        shared.abandon(waiting.seq, true);
+        let may_have_run = waiting.connection.shared.abandon(waiting.seq);
         self.state = State::Done;
-        Poll::Ready(Err(Error::Deadline { may_have_run: true }))
+        Poll::Ready(Err(Error::Deadline { may_have_run }))
     }
+}
+
+impl Waiting {
+    /// What the call has ended with, once it is not sent again.
+    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<Outcome<Answer>, Error>> {
+        if self.again.is_none() {
+            return self.connection.shared.poll(self.seq, cx).map(Ok);
+        }
+        self.poll_again(cx)
+    }
+
+    fn poll_again(&mut self, cx: &mut Context<'_>) -> Poll<Result<Outcome<Answer>, Error>> {
+        let again = self.again.as_mut().expect("the caller has looked");
+        loop {
+            if !again.is_stalled() {
+                let outcome = ready!(self.connection.shared.poll(self.seq, cx));
+                if !has_not_run(&outcome) {
+                    return Poll::Ready(Ok(outcome));
+                }
+            }
+            // Until then the number is one that has left its table: whoever gives the call up finds
+            // nothing there.
+            let Sent { connection, seq } = ready!(again.poll_send(cx))?;
+            (self.connection, self.seq) = (connection, seq);
+        }
+    }
+}
+
+fn timeout(end: Option<End>) -> Option<Timeout> {
+    end.and_then(|end| end.at).map(|at| Timeout::Ahead(at.into()))
 }
 
 impl<R: DeserializeOwned> Future for Call<R> {
@@ -151,7 +196,7 @@ impl<R: DeserializeOwned> Future for Call<R> {
 impl<R> Drop for Call<R> {
     fn drop(&mut self) {
         if let State::Waiting(waiting) = &self.state {
-            waiting.connection.shared.abandon(waiting.seq, true);
+            waiting.connection.shared.abandon(waiting.seq);
         }
     }
 }

@@ -1,7 +1,6 @@
-//! The client's end of a connection: what callers share, and the task that owns the stream.
+//! The task that owns a client's end of a connection.
 //!
-//! A caller appends its request to the outbox and wakes the task, if nobody has yet. The task yields
-//! once before it writes: on a busy runtime every caller that can run has appended its request by
+//! It yields once before it writes: on a busy runtime every caller that can run has appended its request by
 //! then, and the batch leaves as one write. What is read is decoded into frames, all of them are
 //! given to the table of pending calls under one lock, and their callers are woken after it.
 
@@ -13,271 +12,37 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use netrpc_core::{
-    Cancellation, Fault,
     codec::Format,
     dialect::{Answered, ClientDialect, ForeignAnswer},
     error::Disconnected,
     fault::FaultCode,
-    pending::Pending,
-    wire::{self, Frame, FrameDecoder, GoAwayBody, GoAwayCode, Incoming, Kind, Preface},
+    wire::{self, FaultBody, Frame, FrameDecoder, GoAwayBody, GoAwayCode, Incoming, Kind, Preface},
 };
-use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::Notify,
     time::Sleep,
 };
 
-use super::builder::ClientLimits;
+use super::shared::{Answer, Leaving, Shared};
 use crate::{
     observe::ObservedConnection, outgoing::Outgoing, quiet::Quiet, read::Input, turn::step_aside,
 };
-
-/// What the peer answered to a call.
-#[derive(Debug)]
-pub(super) enum Answer {
-    /// A reply or a fault.
-    Frame(Frame),
-    /// The reply of a server that speaks another protocol, and what it is encoded in. Boxed, as its
-    /// error is, so that a frame is the largest.
-    Foreign(Box<(Bytes, Format)>),
-    /// The error of one.
-    Fault(Box<Fault>),
-    /// A reply over this side's limit, of so many bytes; it was discarded.
-    Oversized(usize),
-}
-
-/// What the callers and the task share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) limits: ClientLimits,
-    /// What arguments are encoded in.
-    pub(super) format: Format,
-    state: Mutex<State>,
-    /// Told when the outbox has been emptied.
-    room: Notify,
-    /// Told when the connection has ended.
-    ended: Cancellation,
-}
-
-#[derive(Debug)]
-struct State {
-    pending: Pending<Answer>,
-    /// Whole frames that the task has not taken yet.
-    outbox: Outgoing,
-    /// Bytes that the task has taken and not written yet.
-    unwritten: usize,
-    /// The offset just behind the outbox in the stream of all bytes sent.
-    end: u64,
-    /// The offset up to which the task has tried to write.
-    offered: u64,
-    /// The task, while it sleeps. Whoever takes it wakes it.
-    task: Option<Waker>,
-    /// No caller is left, or one has closed the connection.
-    leaving: Option<Leaving>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leaving {
-    /// Nobody holds the client or a call any more: send what is queued, and part in peace.
-    Dropped,
-    /// `close`: at once.
-    Closed,
-}
-
-/// How a request was taken.
-pub(super) enum Queued {
-    /// It is on its way.
-    Call(u64),
-    /// The connection has ended.
-    Ended(Arc<Disconnected>),
-    /// The outbox is over its limit by now, holding so many bytes.
-    Full(usize),
-    /// The frame is longer than this side sends.
-    TooLarge(wire::FrameTooLarge),
-}
-
-impl Shared {
-    fn new(limits: ClientLimits, format: Format) -> Self {
-        let mut outbox = Outgoing::default();
-        if let Format::MessagePack = format {
-            outbox.write(|out| out.extend_from_slice(&Preface::OURS.to_bytes()));
-        }
-        let state = State {
-            pending: Pending::new(),
-            end: outbox.len() as u64,
-            outbox,
-            offered: 0,
-            unwritten: 0,
-            task: None,
-            leaving: None,
-        };
-        let state = Mutex::new(state);
-        Shared { limits, format, state, room: Notify::new(), ended: Cancellation::new() }
-    }
-
-    /// Begins a call whose request is in `frame`, unsealed: the table gives the sequence number.
-    pub(super) fn queue(
-        &self,
-        frame: &mut Vec<u8>,
-        start: wire::FrameStart,
-        head_len: u16,
-        waker: Option<&Waker>,
-    ) -> Queued {
-        let mut state = self.state.lock();
-        let waiting = state.outbox.len() + state.unwritten;
-        if waiting > self.limits.queued_bytes && state.pending.closed().is_none() {
-            return Queued::Full(waiting);
-        }
-        let seq = match state.pending.begin() {
-            Ok(seq) => seq,
-            Err(cause) => return Queued::Ended(cause),
-        };
-        let max = self.limits.max_frame;
-        if let Err(too_large) = wire::finish(frame, start, Kind::Request, head_len, seq, max) {
-            state.pending.abandon(seq);
-            return Queued::TooLarge(too_large);
-        }
-        state.end += frame.len() as u64;
-        let end = state.end;
-        state.pending.queued(seq, end, waker);
-        state.outbox.push(frame);
-        let task = state.task.take();
-        drop(state);
-        wake(task);
-        Queued::Call(seq)
-    }
-
-    /// Asks for the outcome of a call.
-    pub(super) fn poll(
-        &self,
-        seq: u64,
-        cx: &mut Context<'_>,
-    ) -> Poll<netrpc_core::pending::Outcome<Answer>> {
-        use netrpc_core::pending::Polled;
-        let polled = self.state.lock().pending.poll(seq, cx.waker());
-        match polled {
-            Polled::Ready(outcome) => Poll::Ready(outcome),
-            Polled::Pending { replaced } => {
-                drop(replaced); // not under the lock
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Gives a call up, and tells the server if it may be working on it and `cancel` is set.
-    pub(super) fn abandon(&self, seq: u64, cancel: bool) {
-        let (abandoned, task) = {
-            let mut state = self.state.lock();
-            let abandoned = state.pending.abandon(seq);
-            let task = (abandoned.tell_peer && cancel)
-                .then(|| state.control(|out| wire::write_cancel(out, seq)));
-            (abandoned, task)
-        };
-        drop(abandoned); // its waker, not under the lock
-        wake(task.flatten());
-    }
-
-    /// Waits until the outbox is below its limit, or the connection has ended.
-    pub(super) async fn room(&self) {
-        if self.has_room() {
-            return;
-        }
-        loop {
-            let room = self.room.notified();
-            if self.has_room() {
-                return;
-            }
-            room.await;
-        }
-    }
-
-    /// Waits until the task has taken what is queued and tried to write it, or has ended.
-    #[cfg(feature = "blocking")]
-    pub(super) async fn sent(&self) {
-        let queued = self.state.lock().end;
-        std::future::poll_fn(|cx| {
-            let mut state = self.state.lock();
-            if state.offered >= queued || state.pending.closed().is_some() {
-                return Poll::Ready(());
-            }
-            let task = state.task.take();
-            drop(state);
-            wake(task);
-            step_aside(cx);
-            Poll::Pending
-        })
-        .await;
-    }
-
-    fn has_room(&self) -> bool {
-        let state = self.state.lock();
-        let waiting = state.outbox.len() + state.unwritten;
-        waiting <= self.limits.queued_bytes || state.pending.closed().is_some()
-    }
-
-    /// Ends the connection; every pending call is lost.
-    pub(super) async fn close(&self) {
-        self.leave(Leaving::Closed);
-        self.ended.cancelled().await;
-    }
-
-    /// Nobody is left who could make or await a call.
-    pub(super) fn dropped(&self) {
-        self.leave(Leaving::Dropped);
-    }
-
-    fn leave(&self, how: Leaving) {
-        let mut state = self.state.lock();
-        if state.leaving != Some(Leaving::Closed) {
-            state.leaving = Some(how);
-        }
-        let task = state.task.take();
-        drop(state);
-        wake(task);
-    }
-
-    /// What ended the connection, or why it takes no calls any more.
-    pub(super) fn closed(&self) -> Option<Arc<Disconnected>> {
-        self.state.lock().pending.closed().cloned()
-    }
-}
-
-impl State {
-    /// Appends a control frame; the task is to be woken when the lock is released.
-    #[must_use]
-    fn control(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Option<Waker> {
-        let before = self.outbox.len();
-        self.outbox.write(write);
-        self.end += (self.outbox.len() - before) as u64;
-        self.task.take()
-    }
-}
-
-/// Wakes the task; not under the lock, which it takes at once.
-fn wake(task: Option<Waker>) {
-    if let Some(task) = task {
-        task.wake();
-    }
-}
 
 /// Starts the task that owns `io`.
 ///
 /// # Panics
 /// Outside a tokio runtime.
-pub(super) fn start<IO>(io: IO, limits: ClientLimits, observed: ObservedConnection) -> Arc<Shared>
+pub(super) fn start<IO>(io: IO, shared: Arc<Shared>, observed: ObservedConnection)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let dialect = limits.wire.and_then(|language| ClientDialect::new(language, limits.max_frame));
-    let format = dialect.as_ref().map_or(Format::MessagePack, ClientDialect::format);
-    let shared = Arc::new(Shared::new(limits, format));
-    tokio::spawn(Task {
+    let limits = shared.limits;
+    let dialect = shared.state.lock().dialect.take();
+    let task = Task {
         foreigner: dialect.map(|dialect| Foreigner { dialect, translated: Outgoing::default() }),
         io,
-        shared: shared.clone(),
         decoder: FrameDecoder::new(limits.max_frame),
         input: Input::new(),
         quiet: Quiet::default(),
@@ -290,9 +55,14 @@ where
         answers: Vec::new(),
         wakers: Vec::new(),
         observed,
+        proven: shared.line.strong_count() == 0,
         ended: false,
-    });
-    shared
+        shared,
+    };
+    if task.handshake.is_none() {
+        task.established();
+    }
+    tokio::spawn(task);
 }
 
 /// The task that owns the stream.
@@ -321,6 +91,8 @@ struct Task<IO> {
     /// Reused between reads.
     wakers: Vec<Waker>,
     observed: ObservedConnection,
+    /// It is known that the connection was worth making, or nobody wants to know.
+    proven: bool,
     ended: bool,
 }
 
@@ -366,7 +138,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                 }
                 if state.outbox.is_empty() {
                     self.yielded = false;
-                    if state.leaving.is_some() && !self.shut {
+                    let waits = state.parked.as_ref().is_some_and(|parked| !parked.is_empty());
+                    if state.leaving.is_some() && !self.shut && !waits {
                         drop(state);
                         return self.part(cx);
                     }
@@ -403,7 +176,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                     state.unwritten = 0;
                     state.offered = self.written;
                     drop(state);
-                    self.shared.room.notify_waiters();
+                    self.shared.changed.notify_waiters();
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(self.failed(error)),
                 Poll::Pending => {
@@ -501,10 +274,36 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
             self.input.advance(wire::PREFACE_LEN);
             self.handshake = None;
             preface.accept()?;
+            let decoded = self.decode();
+            // One that is sent away at the door is not sent calls.
+            if self.go_away.is_none() {
+                self.established();
+            } else if self.shared.line.strong_count() > 0 {
+                return Err(self.gone(Disconnected::Eof));
+            }
+            self.deliver();
+            return decoded;
         }
         let decoded = self.decode();
         self.deliver();
         decoded
+    }
+
+    /// The server is there, as far as can be known: calls that waited for that are sent.
+    fn established(&self) {
+        self.shared.unpark();
+        if let Some(line) = self.shared.line.upgrade() {
+            line.established(&self.shared);
+        }
+    }
+
+    /// The connection has brought the answer to a call.
+    #[cold]
+    fn prove(&mut self) {
+        self.proven = true;
+        if let Some(line) = self.shared.line.upgrade() {
+            line.proven(&self.shared);
+        }
     }
 
     /// Decodes every frame there is; answers gather in `answers`.
@@ -518,7 +317,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         while let Some(incoming) = self.decoder.next(&mut self.input)? {
             match incoming {
                 Incoming::Frame(frame) => match frame.kind {
-                    Kind::Reply | Kind::Fault => {
+                    Kind::Reply => self.answers.push((frame.seq, Answer::Frame(frame))),
+                    Kind::Fault => {
+                        self.look_at(&frame);
                         self.answers.push((frame.seq, Answer::Frame(frame)));
                     }
                     Kind::Request => self.refuse_request(&frame),
@@ -553,6 +354,33 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
             }
         }
         self.wakers.drain(..).for_each(Waker::wake);
+        if !self.proven && self.go_away.is_none() {
+            self.prove();
+        }
+    }
+
+    /// A server that refuses a call because it is shutting down takes no other, whether or not its go-away
+    /// is there yet: who sends the call again is not to come back here.
+    fn look_at(&mut self, frame: &Frame) {
+        if self.shared.line.strong_count() == 0 {
+            return;
+        }
+        if let Ok(FaultBody { code: FaultCode::ShuttingDown, message, .. }) =
+            FaultBody::parse(frame.body_slice())
+        {
+            let code = GoAwayCode::ShuttingDown;
+            let cause = Arc::new(Disconnected::GoAway { code, message: message.to_owned() });
+            self.refuse(&cause);
+            self.go_away.get_or_insert(cause);
+        }
+    }
+
+    /// Lets no call begin any more.
+    fn refuse(&self, cause: &Arc<Disconnected>) {
+        self.shared.refuse(cause);
+        if let Some(line) = self.shared.line.upgrade() {
+            line.lost(&self.shared);
+        }
     }
 
     /// Either side may call (`[frame.symmetry]`), but a client serves nothing.
@@ -582,7 +410,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
             }
         };
         let cause = Arc::new(cause);
-        self.shared.state.lock().pending.refuse(&cause);
+        self.refuse(&cause);
         self.go_away.get_or_insert(cause);
     }
 
@@ -619,16 +447,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        {
-            let mut state = self.shared.state.lock();
-            state.pending.close(cause, self.written, &mut self.wakers);
-            state.outbox = Outgoing::default();
-            state.unwritten = 0;
+        // Calls that try again are to find the next connection when they are woken.
+        if let Some(line) = self.shared.line.upgrade() {
+            line.ended(&self.shared, cause);
         }
-        self.wakers.drain(..).for_each(Waker::wake);
-        self.shared.room.notify_waiters();
         self.observed.ended(Some(cause));
-        self.shared.ended.cancel();
+        self.shared.end(cause, self.written);
     }
 }
 
@@ -644,18 +468,12 @@ fn answer(Answered { seq, answer }: Answered, format: &Format) -> (u64, Answer) 
 
 impl<IO> Drop for Task<IO> {
     fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
         // The runtime is gone, and the task with it: nobody else can tell the callers.
         static RUNTIME: LazyLock<Arc<Disconnected>> =
             LazyLock::new(|| Disconnected::Runtime.into());
-        let mut state = self.shared.state.lock();
-        state.pending.close(&RUNTIME, self.written, &mut self.wakers);
-        drop(state);
-        self.wakers.drain(..).for_each(Waker::wake);
-        self.shared.room.notify_waiters();
-        self.observed.ended(Some(&RUNTIME));
-        self.shared.ended.cancel();
+        if !self.ended {
+            self.observed.ended(Some(&RUNTIME));
+            self.shared.end(&RUNTIME, self.written);
+        }
     }
 }

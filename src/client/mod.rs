@@ -1,10 +1,15 @@
 //! The client: calls by name over one connection.
 
+mod again;
 mod builder;
 mod call;
 mod connection;
+mod line;
 mod method;
 mod options;
+mod parked;
+mod reconnect;
+mod shared;
 #[cfg(feature = "macros")]
 pub(crate) mod stub;
 
@@ -21,13 +26,16 @@ use std::{
 };
 
 use netrpc_core::{
-    Error,
+    Error, Metadata,
+    codec::EncodeError,
+    error::Disconnected,
     wire::{self, FrameTooLarge, RequestFields, WriteHeadError},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
+    Connector,
     observe::{self, ClientObserver, MadeCall},
     transport::Address,
 };
@@ -38,9 +46,13 @@ pub use builder::Wire;
 pub use call::{Call, CallWithMetadata};
 pub use method::{MethodName, TypedMethod};
 pub use options::CallOptions;
+pub use reconnect::{ConnectionState, Reconnect};
 
+use again::{Again, can_be_sent_again};
 use builder::ClientLimits;
-use connection::{Queued, Shared};
+use line::Line;
+use options::End;
+use shared::{Queued, Request, Shared};
 
 /// A connection to a server, to call its methods by name.
 ///
@@ -75,10 +87,19 @@ use connection::{Queued, Shared};
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    connection: Arc<Handle>,
+    route: Route,
     options: Arc<CallOptions>,
     /// Whom it tells of its calls.
     observer: ClientObserver,
+}
+
+/// Where calls go.
+#[derive(Clone)]
+enum Route {
+    /// Over one connection, until it ends.
+    One(Arc<Handle>),
+    /// Over the connection that a line has at the time.
+    Line(Arc<Line>),
 }
 
 /// What keeps a connection alive: held by every clone of the client and by every call.
@@ -149,8 +170,24 @@ impl Client {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let shared = connection::start(stream, limits, observer.connected());
-        Client { connection: Arc::new(Handle { shared }), options: Arc::new(options), observer }
+        let shared = Arc::new(Shared::new(limits));
+        connection::start(stream, shared.clone(), observer.connected());
+        Client {
+            route: Route::One(Arc::new(Handle { shared })),
+            options: Arc::new(options),
+            observer,
+        }
+    }
+
+    async fn open(
+        connector: impl Connector,
+        limits: ClientLimits,
+        reconnect: Reconnect,
+        options: CallOptions,
+        observer: ClientObserver,
+    ) -> Result<Client, Error> {
+        let line = Line::open(connector, limits, reconnect, observer.clone()).await?;
+        Ok(Client { route: Route::Line(line), options: Arc::new(options), observer })
     }
 
     /// The same connection with other options: those set in `options` replace this client's, the
@@ -158,15 +195,13 @@ impl Client {
     #[must_use = "the options are those of the client that is returned"]
     pub fn with(&self, options: CallOptions) -> Client {
         let options = Arc::new(self.options.overridden_by(options));
-        let (connection, observer) = (self.connection.clone(), self.observer.clone());
-        Client { connection, options, observer }
+        Client { route: self.route.clone(), options, observer: self.observer.clone() }
     }
 
     /// Calls a method and waits for its reply; Go's `client.Call`.
     ///
-    /// Waits first while too much is queued on the connection; a timeout begins after that. The reply's
-    /// type is what the caller says it is: `let n: i64 = …`, and for a method that replies nothing
-    /// `let () = client.call(…).await?`.
+    /// Waits first while too much is queued on the connection. The reply's type is what the caller says it
+    /// is: `let n: i64 = …`, and for a method that replies nothing `let () = client.call(…).await?`.
     ///
     /// # Errors
     /// [`Error`], whose [`may_have_run`](Error::may_have_run) tells whether the method may have run.
@@ -178,21 +213,37 @@ impl Client {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
-        let mut observed = MadeCall::begin(&self.observer, method.name(), &self.options);
+        let observed = MadeCall::begin(&self.observer, method.name(), &self.options);
+        let outcome = self.call_through(method.name(), args, &observed).await;
+        observed.finish(outcome.as_ref());
+        outcome
+    }
+
+    async fn call_through<A, R>(
+        &self,
+        method: &str,
+        args: &A,
+        observed: &MadeCall,
+    ) -> Result<R, Error>
+    where
+        A: Serialize + ?Sized,
+        R: DeserializeOwned,
+    {
+        let mut end = self.options.end()?;
         loop {
             // The waker is left with the request, which spares a look at the table of calls.
             let call = poll_fn(|cx| {
-                let waker = Some(cx.waker());
-                Poll::Ready(self.start_call(&method, args, waker, &mut observed))
+                Poll::Ready(self.start_call(method, args, end, Some(cx.waker()), observed))
             });
             match call.await {
-                Ok(call) => return call.await,
-                Err(Error::QueueFull { .. }) => self.connection.shared.room().await,
-                Err(error) => {
-                    observed.finish::<()>(Err(&error));
-                    return Err(error);
-                }
+                Ok(call) => match call.await {
+                    Err(error) if self.sends_again(&error) => {}
+                    outcome => return outcome,
+                },
+                Err(Error::QueueFull { .. }) => self.room(end).await?,
+                Err(error) => return Err(error),
             }
+            end = end.map(End::again).transpose()?;
         }
     }
 
@@ -200,113 +251,293 @@ impl Client {
     ///
     /// The request is queued at once and sent by the connection's own task: nothing needs to be
     /// awaited for the call to happen. What goes wrong, the handle tells.
+    ///
+    /// A call that [waits for a connection](CallOptions::wait_for_ready) keeps its encoded arguments until it
+    /// is over. Where it is to be sent again, that happens when the handle is awaited, or detached.
     pub fn go<A, R>(&self, method: impl MethodName<A, R>, args: &A) -> Call<R>
     where
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
-        let mut observed = MadeCall::begin(&self.observer, method.name(), &self.options);
-        self.start_call(&method, args, None, &mut observed).unwrap_or_else(|error| {
-            observed.finish::<()>(Err(&error));
-            Call::failed(error)
-        })
+        let observed = MadeCall::begin(&self.observer, method.name(), &self.options);
+        match self.start_going(method.name(), args, &observed) {
+            Ok(call) => call.observed(observed),
+            Err(error) => {
+                observed.finish::<()>(Err(&error));
+                Call::failed(error)
+            }
+        }
+    }
+
+    fn start_going<A: Serialize + ?Sized, R>(
+        &self,
+        method: &str,
+        args: &A,
+        observed: &MadeCall,
+    ) -> Result<Call<R>, Error> {
+        let end = self.options.end()?;
+        match &self.route {
+            Route::Line(line) if self.options.waits() => {
+                let connection = line.current(true).map_err(Unsent::lost)?;
+                let mut body = Vec::new();
+                connection.shared.format.encode(&mut body, args).map_err(Error::Encode)?;
+                let metadata = self.metadata(&connection, observed).into_owned();
+                let mut again = Again::new(line.clone(), method, body, metadata, end);
+                let sent = again.send()?;
+                Ok(Call::persistent(sent, end, again))
+            }
+            Route::One(_) | Route::Line(_) => self.start_call(method, args, end, None, observed),
+        }
     }
 
     fn start_call<A, R>(
         &self,
-        method: &impl MethodName<A, R>,
+        method: &str,
         args: &A,
+        end: Option<End>,
         waker: Option<&Waker>,
-        observed: &mut MadeCall,
+        observed: &MadeCall,
     ) -> Result<Call<R>, Error>
     where
         A: Serialize + ?Sized,
     {
-        let seq = self.send(method.name(), args, waker, observed)?;
-        let connection = self.connection.clone();
-        let (timeout, observed) = (self.options.timeout, std::mem::take(observed));
-        Ok(Call::new(connection, seq, timeout, waker.is_some(), observed))
+        match &self.route {
+            Route::One(connection) => {
+                let seq = self.send(connection, method, args, end, waker, observed)?;
+                Ok(Call::new(connection.clone(), seq, end, waker.is_some()))
+            }
+            Route::Line(line) => {
+                let mut connection = line.current(self.options.waits()).map_err(Unsent::lost)?;
+                loop {
+                    match self.send(&connection, method, args, end, waker, observed) {
+                        Ok(seq) => return Ok(Call::new(connection, seq, end, waker.is_some())),
+                        Err(Unsent::Ended(_)) => {
+                            connection = line.renew(&connection).map_err(Unsent::lost)?;
+                        }
+                        Err(unsent) => return Err(unsent.into()),
+                    }
+                }
+            }
+        }
     }
 
     fn send<A: Serialize + ?Sized>(
         &self,
+        connection: &Handle,
         method: &str,
         args: &A,
+        end: Option<End>,
         waker: Option<&Waker>,
         observed: &MadeCall,
-    ) -> Result<u64, Error> {
-        let Shared { format, limits, .. } = &*self.connection.shared;
-        if limits.wire.is_some() && !self.options.metadata.is_empty() {
-            return Err(Error::Refused {
-                refusal: netrpc_core::Refusal::Unsupported,
-                message: "Go's protocols cannot carry metadata".to_owned(),
-            });
-        }
-        // What Go's protocols cannot carry stays here.
-        let metadata = match limits.wire {
+    ) -> Result<u64, Unsent> {
+        let metadata = self.metadata(connection, observed);
+        let shared = &*connection.shared;
+        let encode = |frame: &mut Vec<u8>| shared.format.encode(frame, args);
+        send(shared, method, &metadata, end, waker, encode)
+    }
+
+    /// What a call sends along.
+    fn metadata<'a>(&'a self, connection: &Handle, observed: &MadeCall) -> Cow<'a, Metadata> {
+        match connection.shared.limits.wire {
             None => observed.metadata(&self.options.metadata),
+            // What Go's protocols cannot carry stays here.
             Some(_) => Cow::Borrowed(&self.options.metadata),
+        }
+    }
+
+    /// Whether a call that ended so is sent again: it has not run, and its caller waits.
+    fn sends_again(&self, error: &Error) -> bool {
+        self.options.waits() && matches!(self.route, Route::Line(_)) && can_be_sent_again(error)
+    }
+
+    /// Waits until there is room for a request.
+    async fn room(&self, end: Option<End>) -> Result<(), Error> {
+        let connection = match &self.route {
+            Route::One(connection) => connection.clone(),
+            Route::Line(line) => line.current(true).map_err(Unsent::lost)?,
         };
-        // Encoded outside every lock: `Serialize` is the caller's own code.
-        with_scratch(|frame| {
-            let start = wire::begin(frame);
-            let fields =
-                RequestFields { deadline: self.options.timeout, metadata: Some(&metadata) };
-            let head_len =
-                wire::write_request_head(frame, method, &fields).map_err(|error| match error {
-                    // Go's text: a name without a dot would be refused by any server.
-                    WriteHeadError::Name { length: 0 } => Error::Refused {
-                        refusal: netrpc_core::Refusal::IllFormed,
-                        message: "rpc: service/method request ill-formed: ".to_owned(),
-                    },
-                    error => Error::TooLarge(netrpc_core::error::chain(&error).to_string()),
-                })?;
-            format.encode(frame, args).map_err(Error::Encode)?;
-            match self.connection.shared.queue(frame, start, head_len, waker) {
-                Queued::Call(seq) => Ok(seq),
-                Queued::Ended(cause) => Err(Error::Shutdown { may_have_run: false, cause }),
-                Queued::Full(queued) => {
-                    observe::limit("max_queued_bytes");
-                    let limit = self.connection.shared.limits.queued_bytes;
-                    Err(Error::QueueFull { queued, limit })
-                }
-                Queued::TooLarge(FrameTooLarge { length, limit }) => Err(Error::TooLarge(format!(
-                    "it has {length} bytes, this client's limit is {limit} (ClientBuilder::max_frame)"
-                ))),
+        let room = connection.shared.room();
+        match end.and_then(|end| end.at) {
+            Some(at) => tokio::time::timeout_at(at.into(), room)
+                .await
+                .map_err(|_| Error::Deadline { may_have_run: false }),
+            None => {
+                room.await;
+                Ok(())
             }
-        })
+        }
     }
 
     /// Ends the connection at once; Go's `client.Close`. Pending calls end with
     /// [`Error::Shutdown`], and the server cancels their handlers.
     ///
-    /// It concerns every clone. Closing twice does nothing.
+    /// It concerns every clone, and is for ever: a client that [reconnects](ClientBuilder::reconnect) makes
+    /// no other connection, and gives up one that it is about to make. Closing twice does nothing.
     ///
     /// # Cancel safety
     /// The connection ends also if the future is dropped after its first poll.
     pub async fn close(&self) {
-        self.connection.shared.close().await;
+        match &self.route {
+            Route::One(connection) => connection.shared.close().await,
+            Route::Line(line) => line.close().await,
+        }
+    }
+
+    /// Lets the connection's task notice what has happened while nobody drove it, where that decides on which
+    /// connection the next call is made.
+    #[cfg(feature = "blocking")]
+    pub(crate) async fn look(&self) {
+        if let Route::Line(_) = self.route {
+            // Once for the runtime to look at its sockets, once for the task to have its turn.
+            for _ in 0..2 {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// Waits until what is queued has been offered to the operating system once.
     #[cfg(feature = "blocking")]
     pub(crate) async fn sent(&self) {
-        self.connection.shared.sent().await;
+        match &self.route {
+            Route::One(connection) => connection.shared.sent().await,
+            Route::Line(line) => {
+                if let Ok(connection) = line.current(true) {
+                    connection.shared.sent().await;
+                }
+            }
+        }
     }
 
     /// Whether calls made now fail because the connection has ended, or the server takes no more.
+    ///
+    /// Of a client that [reconnects](ClientBuilder::reconnect): whether it was closed.
     pub fn is_closed(&self) -> bool {
-        self.connection.shared.closed().is_some()
+        match &self.route {
+            Route::One(connection) => connection.shared.closed().is_some(),
+            Route::Line(line) => line.is_closed(),
+        }
+    }
+
+    /// How the connection fares.
+    pub fn state(&self) -> ConnectionState {
+        match &self.route {
+            Route::One(_) if self.is_closed() => ConnectionState::Closed,
+            Route::One(_) => ConnectionState::Connected,
+            Route::Line(line) => line.phase(),
+        }
+    }
+
+    /// Waits until the state is another than `from`, and gives it.
+    ///
+    /// It tells states, not changes: one that lasts but a moment may not be seen.
+    ///
+    /// ```no_run
+    /// # async fn f(client: netrpc::Client) {
+    /// let mut state = client.state();
+    /// while state != netrpc::ConnectionState::Closed {
+    ///     println!("{state:?}");
+    ///     state = client.state_changed(state).await;
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn state_changed(&self, from: ConnectionState) -> ConnectionState {
+        match &self.route {
+            Route::One(connection) => loop {
+                let changed = connection.shared.changed.notified();
+                let state = self.state();
+                if state != from {
+                    return state;
+                }
+                changed.await;
+            },
+            Route::Line(line) => line.phase_changed(from).await,
+        }
     }
 }
 
 impl Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("closed", &self.is_closed())
+            .field("state", &self.state())
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
+}
+
+/// Why a request was not sent.
+enum Unsent {
+    /// The connection takes no more calls.
+    Ended(Arc<Disconnected>),
+    Failed(Error),
+}
+
+impl Unsent {
+    fn lost(cause: Arc<Disconnected>) -> Error {
+        Error::Shutdown { may_have_run: false, cause }
+    }
+}
+
+impl From<Unsent> for Error {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Ended(cause) => Unsent::lost(cause),
+            Unsent::Failed(error) => error,
+        }
+    }
+}
+
+impl From<Error> for Unsent {
+    fn from(error: Error) -> Self {
+        Unsent::Failed(error)
+    }
+}
+
+/// Sends a request on a connection.
+fn send(
+    shared: &Shared,
+    method: &str,
+    metadata: &Metadata,
+    end: Option<End>,
+    waker: Option<&Waker>,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+) -> Result<u64, Unsent> {
+    if shared.limits.wire.is_some() && !metadata.is_empty() {
+        return Err(Unsent::Failed(Error::Refused {
+            refusal: netrpc_core::Refusal::Unsupported,
+            message: "Go's protocols cannot carry metadata".to_owned(),
+        }));
+    }
+    // Encoded outside every lock: `Serialize` is the caller's own code.
+    with_scratch(|frame| {
+        let start = wire::begin(frame);
+        let fields = RequestFields { deadline: end.map(|end| end.left), metadata: Some(metadata) };
+        let head_len =
+            wire::write_request_head(frame, method, &fields).map_err(|error| match error {
+                // Go's text: a name without a dot would be refused by any server.
+                WriteHeadError::Name { length: 0 } => Error::Refused {
+                    refusal: netrpc_core::Refusal::IllFormed,
+                    message: "rpc: service/method request ill-formed: ".to_owned(),
+                },
+                error => Error::TooLarge(netrpc_core::error::chain(&error).to_string()),
+            })?;
+        encode(frame).map_err(Error::Encode)?;
+        let deadline = end.and_then(|end| end.at);
+        match shared.queue(Request { frame, start, head_len, deadline }, waker) {
+            Queued::Call(seq) => Ok(seq),
+            Queued::Ended(cause) => Err(Unsent::Ended(cause)),
+            Queued::Full(queued) => {
+                observe::limit("max_queued_bytes");
+                Err(Error::QueueFull { queued, limit: shared.limits.queued_bytes }.into())
+            }
+            Queued::TooLarge(FrameTooLarge { length, limit }) => Err(Error::TooLarge(format!(
+                "it has {length} bytes, this client's limit is {limit} (ClientBuilder::max_frame)"
+            ))
+            .into()),
+        }
+    })
 }
 
 /// The largest scratch buffer a thread keeps.

@@ -1,8 +1,8 @@
 //! How a call is to be made.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use netrpc_core::{Metadata, trace::TraceContext};
+use netrpc_core::{Context, Error, Metadata, trace::TraceContext};
 
 /// Options of calls: one idea for `call`, `go`, typed stubs and the blocking client.
 ///
@@ -20,8 +20,17 @@ use netrpc_core::{Metadata, trace::TraceContext};
 #[derive(Debug, Clone, Default)]
 #[must_use = "options do nothing until a client is given them"]
 pub struct CallOptions {
-    pub(crate) timeout: Option<Duration>,
+    timeout: Option<Timeout>,
+    /// The latest that any call may take.
+    deadline: Option<Instant>,
+    wait_for_ready: Option<bool>,
     pub(crate) metadata: Metadata,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Timeout {
+    After(Duration),
+    Never,
 }
 
 impl CallOptions {
@@ -30,12 +39,73 @@ impl CallOptions {
         Self::default()
     }
 
+    /// What a handler that calls on gives its calls: they end when its own call does.
+    ///
+    /// The context's deadline, if it has one, is set as [`deadline`](Self::deadline). Metadata is not
+    /// inherited: what a caller says to one server is not for the next.
+    ///
+    /// ```
+    /// # use netrpc::{service, CallOptions, Client, Context, Error};
+    /// struct Shop {
+    ///     bank: Client,
+    /// }
+    ///
+    /// #[service]
+    /// impl Shop {
+    ///     async fn buy(&self, cx: &Context, price: u64, reply: &mut u64) -> Result<(), Error> {
+    ///         let bank = self.bank.with(CallOptions::inherit(cx));
+    ///         *reply = bank.call("Bank.Withdraw", &price).await?; // no longer than `buy` may take
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// When the caller gives up, an `async` handler is dropped, and with it the calls it waits for: they
+    /// are cancelled in turn.
+    pub fn inherit(cx: &Context) -> Self {
+        CallOptions { deadline: cx.deadline(), ..Self::default() }
+    }
+
     /// Gives each call this long, from when it is made; then it ends with
     /// [`Error::Deadline`](crate::Error::Deadline).
     ///
-    /// The server is told how long the caller will wait, and does not begin a call too late.
+    /// All waiting counts: for room, for a connection, for the answer. The server is told how long the
+    /// caller will still wait, and does not begin a call too late.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.timeout = Some(Timeout::After(timeout));
+        self
+    }
+
+    /// Takes the timeout back that the client's own options set.
+    ///
+    /// A [`deadline`](Self::deadline) stays.
+    pub fn no_timeout(mut self) -> Self {
+        self.timeout = Some(Timeout::Never);
+        self
+    }
+
+    /// No call made with these options takes longer than until then, whatever its timeout; one that is made
+    /// after it is not sent.
+    ///
+    /// Where several are set, the earliest holds: a call may be given less time, and never more.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = earliest(self.deadline, Some(deadline));
+        self
+    }
+
+    /// Whether a call waits for a connection while there is none: for a client that
+    /// [reconnects](crate::ClientBuilder::reconnect), and of no effect on another.
+    ///
+    /// Unless set, calls fail fast: a call that is made while the server cannot be reached ends at once with
+    /// the reason. (One that is made while the client connects, and nothing is known against the server yet,
+    /// waits for how that ends.)
+    ///
+    /// A call that waits is sent when there is a connection, and sent again when it **provably has
+    /// not run**: its connection ended before it was sent, or the server refused it because it is
+    /// shutting down. It waits as long as its timeout and deadline allow, for ever without; set
+    /// one of them.
+    pub fn wait_for_ready(mut self, wait: bool) -> Self {
+        self.wait_for_ready = Some(wait);
         self
     }
 
@@ -63,6 +133,69 @@ impl CallOptions {
         for (key, value) in &over.metadata {
             metadata.insert(key, value);
         }
-        CallOptions { timeout: over.timeout.or(self.timeout), metadata }
+        CallOptions {
+            timeout: over.timeout.or(self.timeout),
+            deadline: earliest(self.deadline, over.deadline),
+            wait_for_ready: over.wait_for_ready.or(self.wait_for_ready),
+            metadata,
+        }
+    }
+
+    /// Whether calls wait for a connection.
+    pub(crate) fn waits(&self) -> bool {
+        self.wait_for_ready == Some(true)
+    }
+
+    /// When a call that is made now has to be over.
+    ///
+    /// # Errors
+    /// If it has to be over already.
+    pub(crate) fn end(&self) -> Result<Option<End>, Error> {
+        let timeout = match self.timeout {
+            Some(Timeout::After(timeout)) => Some(timeout),
+            Some(Timeout::Never) | None => None,
+        };
+        if timeout.is_none() && self.deadline.is_none() {
+            return Ok(None);
+        }
+        let now = super::now();
+        // A time that is beyond the clock's end never comes.
+        let at = earliest(timeout.and_then(|timeout| now.checked_add(timeout)), self.deadline);
+        let left = at.map(|at| at.saturating_duration_since(now)).or(timeout);
+        if left == Some(Duration::ZERO) {
+            return Err(Error::Deadline { may_have_run: false });
+        }
+        Ok(left.map(|left| End { at, left }))
+    }
+}
+
+/// When a call has to be over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct End {
+    /// `None` is beyond the clock's end.
+    pub(crate) at: Option<Instant>,
+    /// How long that was when the call was made.
+    pub(crate) left: Duration,
+}
+
+impl End {
+    /// The same for a call that is sent later.
+    ///
+    /// # Errors
+    /// If it is too late.
+    pub(crate) fn again(self) -> Result<Self, Error> {
+        let Some(at) = self.at else { return Ok(self) };
+        let left = at.saturating_duration_since(super::now());
+        if left.is_zero() {
+            return Err(Error::Deadline { may_have_run: false });
+        }
+        Ok(End { left, ..self })
+    }
+}
+
+fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
     }
 }

@@ -1,6 +1,8 @@
 //! What several test files need: servers on loopback, and peers that speak raw bytes.
 #![allow(dead_code, unreachable_pub)] // each test file uses its own part
 
+pub mod network;
+
 use std::{future::poll_fn, net::SocketAddr, pin::Pin, task::Poll, time::Duration};
 
 use bytes::BytesMut;
@@ -121,6 +123,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Raw<IO> {
     /// Everything until the stream ends; a reset counts as its end.
     pub async fn rest(&mut self) -> Vec<u8> {
         while self.fill().await > 0 {}
+        self.input.split().to_vec()
+    }
+
+    /// Everything that comes within this time.
+    pub async fn rest_within(&mut self, time: Duration) -> Vec<u8> {
+        let _ = tokio::time::timeout(time, async { while self.fill().await > 0 {} }).await;
         self.input.split().to_vec()
     }
 

@@ -125,6 +125,19 @@ pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Replaces the deadline in the fields of a head that was written here, if it has one.
+pub(super) fn rewrite_deadline(mut fields: &mut [u8], remaining: Duration) {
+    let micros = u64::try_from(remaining.as_micros()).unwrap_or(u64::MAX);
+    while let Some(([tag, low, high], rest)) = fields.split_first_chunk_mut() {
+        let len = usize::from(u16::from_le_bytes([*low, *high]));
+        let Some((value, rest)) = rest.split_at_mut_checked(len) else { return };
+        if *tag == DEADLINE && len == 8 {
+            return value.copy_from_slice(&micros.to_le_bytes());
+        }
+        fields = rest;
+    }
+}
+
 /// Appends metadata that was checked before, and is not empty.
 pub(super) fn write_metadata(out: &mut Vec<u8>, metadata: &Metadata) {
     out.push(METADATA);

@@ -129,3 +129,36 @@ pub fn write_request_head(
     // 1 + 255 of name, 11 of deadline, 3 + 16 Ki of metadata: far from 64 Ki.
     Ok((out.len() - start) as u16)
 }
+
+/// Replaces the deadline in a request's head, if it has one: for a request that was written a while
+/// ago and is sent only now.
+pub fn rewrite_deadline(head: &mut [u8], remaining: Duration) {
+    let Some((&mut name_len, rest)) = head.split_first_mut() else { return };
+    let Some((_, fields)) = rest.split_at_mut_checked(name_len.into()) else { return };
+    field::rewrite_deadline(fields, remaining);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_replaced_wherever_it_stands() {
+        let mut metadata = Metadata::new();
+        metadata.insert("key", "value");
+        for deadline in [None, Some(Duration::from_secs(1))] {
+            for metadata in [None, Some(&metadata)] {
+                let mut head = Vec::new();
+                let fields = RequestFields { deadline, metadata };
+                write_request_head(&mut head, "Arith.Multiply", &fields).unwrap();
+                rewrite_deadline(&mut head, Duration::from_millis(7));
+                let parsed = RequestHead::parse(&head).unwrap();
+                assert_eq!(parsed.deadline, deadline.map(|_| Duration::from_millis(7)));
+                assert_eq!(parsed.metadata.decode(), metadata.cloned().unwrap_or_default());
+            }
+        }
+        for len in 0..30 {
+            rewrite_deadline(&mut vec![len; len.into()], Duration::ZERO); // whatever it is
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! A client's line to its server: the present connection, and how it comes by the next.
+//!
+//! A connection that is still to be made takes calls already: they are parked in it. So a call finds its
+//! connection by one look, and what is sent again is only ever what its own caller sends again.
+//!
+//! Lock order: a line's state, then a connection's; neither is held while a waker is woken.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use netrpc_core::{Error, backoff::Schedule, error::Disconnected};
+use parking_lot::Mutex;
+use tokio::{runtime, sync::Notify};
+
+use super::{
+    Handle,
+    builder::ClientLimits,
+    connection,
+    reconnect::{ConnectionState, Reconnect},
+    shared::{Leaving, Shared},
+};
+use crate::{Connector, observe::ClientObserver, transport};
+
+/// A client's line to its server.
+pub(crate) struct Line {
+    dialer: Arc<dyn Dial>,
+    limits: ClientLimits,
+    runtime: runtime::Handle,
+    this: Weak<Line>,
+    state: Mutex<State>,
+    /// Told when the phase has changed.
+    changed: Notify,
+}
+
+/// What the line's lock protects.
+struct State {
+    phase: ConnectionState,
+    /// No attempt has been made yet.
+    untried: bool,
+    /// Where calls go.
+    current: Arc<Handle>,
+    /// Earlier connections that may still have calls to be answered.
+    earlier: Vec<Weak<Shared>>,
+    /// Why the last attempt failed, while none has succeeded since.
+    failure: Option<Arc<Disconnected>>,
+    schedule: Schedule,
+    /// Set by `close`, for ever.
+    closed: Option<Arc<Disconnected>>,
+}
+
+impl Line {
+    /// A line with its first connection made, or, if it is lazy, without one.
+    pub(super) async fn open(
+        connector: impl Connector,
+        limits: ClientLimits,
+        reconnect: Reconnect,
+        observer: ClientObserver,
+    ) -> Result<Arc<Line>, Error> {
+        let dialer = Arc::new(Dialer { connector, observer });
+        let first = if reconnect.lazy { None } else { Some(dialer.dial(limits.connect).await?) };
+        let line = Arc::new_cyclic(|this| {
+            let shared = Arc::new(Shared::parked(limits, this.clone(), true));
+            let phase = if first.is_some() {
+                ConnectionState::Connecting
+            } else {
+                // As if there had been one that has ended.
+                shared.end(&Arc::new(Disconnected::Closed), 0);
+                ConnectionState::Idle
+            };
+            Line {
+                dialer,
+                limits,
+                runtime: runtime::Handle::current(),
+                this: this.clone(),
+                state: Mutex::new(State {
+                    phase,
+                    untried: first.is_none(),
+                    current: Arc::new(Handle { shared }),
+                    earlier: Vec::new(),
+                    failure: None,
+                    schedule: reconnect.schedule(),
+                    closed: None,
+                }),
+                changed: Notify::new(),
+            }
+        });
+        if let Some(start) = first {
+            let shared = line.state.lock().current.shared.clone();
+            start(shared);
+        }
+        Ok(line)
+    }
+
+    /// Where a call goes now.
+    ///
+    /// # Errors
+    /// Why there is no connection, if the caller does not want to wait for one.
+    pub(super) fn current(&self, waits: bool) -> Result<Arc<Handle>, Arc<Disconnected>> {
+        let state = self.state.lock();
+        match &state.failure {
+            Some(failure) if !waits => Err(failure.clone()),
+            _ => Ok(state.current.clone()),
+        }
+    }
+
+    /// Where calls go now that `old` takes no more: the connection that somebody else has begun to make,
+    /// or a new one.
+    ///
+    /// # Errors
+    /// If the line is closed.
+    pub(super) fn renew(&self, old: &Arc<Handle>) -> Result<Arc<Handle>, Arc<Disconnected>> {
+        let mut state = self.state.lock();
+        if let Some(closed) = &state.closed {
+            return Err(closed.clone());
+        }
+        if Arc::ptr_eq(&state.current, old) {
+            let left = self.make_next(&mut state);
+            state.phase = ConnectionState::Connecting;
+            let next = state.current.clone();
+            drop(state);
+            self.changed.notify_waiters();
+            drop(left); // not under the lock: it says goodbye
+            return Ok(next);
+        }
+        Ok(state.current.clone())
+    }
+
+    /// Puts a connection that is still to be made in the place of the present one.
+    fn make_next(&self, state: &mut State) -> Arc<Handle> {
+        let hopeful = state.failure.is_none();
+        let shared = Arc::new(Shared::parked(self.limits, self.this.clone(), hopeful));
+        let next = Arc::new(Handle { shared: shared.clone() });
+        let left = std::mem::replace(&mut state.current, next);
+        state.earlier.retain(|earlier| earlier.upgrade().is_some_and(|e| !e.ended.is_cancelled()));
+        if !left.shared.ended.is_cancelled() {
+            state.earlier.push(Arc::downgrade(&left.shared));
+        }
+        let delay = state.schedule.next_delay();
+        // Those who begin do not come all at once, as those do who were sent away.
+        let delay = if std::mem::take(&mut state.untried) { Duration::ZERO } else { delay };
+        let within = self.limits.connect;
+        let (line, dialer) = (self.this.clone(), self.dialer.clone());
+        // Spawned, not run: it wants the line's lock.
+        self.runtime.spawn(dial(line, dialer, Dialing(Some(shared)), delay, within));
+        left
+    }
+
+    /// Notes what has become of a connection, if it is the one that calls go to.
+    fn note(&self, shared: &Shared, note: impl FnOnce(&mut State)) {
+        {
+            let mut state = self.state.lock();
+            if state.closed.is_some() || !std::ptr::eq(&*state.current.shared, shared) {
+                return;
+            }
+            note(&mut state);
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// The server is there.
+    pub(super) fn established(&self, shared: &Shared) {
+        self.note(shared, |state| {
+            state.failure = None;
+            state.phase = ConnectionState::Connected;
+        });
+    }
+
+    /// The connection has brought the answer to a call.
+    pub(super) fn proven(&self, shared: &Shared) {
+        self.note(shared, |state| state.schedule.reset());
+    }
+
+    /// The connection takes no more calls.
+    pub(super) fn lost(&self, shared: &Shared) {
+        self.note(shared, |state| state.phase = ConnectionState::Idle);
+    }
+
+    /// The connection has ended, and its calls are about to be told.
+    pub(super) fn ended(&self, shared: &Shared, cause: &Arc<Disconnected>) {
+        let was_there = shared.state.lock().parked.is_none();
+        if was_there {
+            self.lost(shared);
+        } else {
+            self.failed(shared, cause);
+        }
+    }
+
+    /// The attempt to make this connection has failed: the next follows.
+    fn failed(&self, shared: &Shared, cause: &Arc<Disconnected>) {
+        let mut left = None;
+        self.note(shared, |state| {
+            state.failure = Some(cause.clone());
+            left = Some(self.make_next(state));
+            state.phase = ConnectionState::Failing;
+        });
+        drop(left); // not under the lock
+    }
+
+    /// Ends every connection, for ever.
+    pub(super) async fn close(&self) {
+        let all: Vec<Arc<Shared>> = {
+            let mut state = self.state.lock();
+            state.closed.get_or_insert_with(|| Arc::new(Disconnected::Closed));
+            state.failure = None;
+            state.phase = ConnectionState::Closed;
+            let earlier = std::mem::take(&mut state.earlier);
+            let earlier = earlier.iter().filter_map(Weak::upgrade);
+            earlier.chain([state.current.shared.clone()]).collect()
+        };
+        self.changed.notify_waiters();
+        all.iter().for_each(|shared| shared.leave(Leaving::Closed));
+        for shared in all {
+            shared.close().await;
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().closed.is_some()
+    }
+
+    pub(super) fn runtime(&self) -> &runtime::Handle {
+        &self.runtime
+    }
+
+    pub(super) fn phase(&self) -> ConnectionState {
+        self.state.lock().phase
+    }
+
+    /// Waits until the phase is another than `from`.
+    pub(super) async fn phase_changed(&self, from: ConnectionState) -> ConnectionState {
+        loop {
+            let changed = self.changed.notified();
+            let phase = self.phase();
+            if phase != from {
+                return phase;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("phase", &self.phase()).finish_non_exhaustive()
+    }
+}
+
+/// Whether no later attempt would do better than one that ended so.
+pub(super) fn is_hopeless(cause: &Disconnected) -> bool {
+    match cause {
+        Disconnected::Unreachable { cause, .. } => cause.kind() == io::ErrorKind::InvalidInput,
+        Disconnected::Closed
+        | Disconnected::NotNetrpc(_)
+        | Disconnected::Unacceptable(_)
+        | Disconnected::Runtime => true,
+        _ => false,
+    }
+}
+
+type Starts = Box<dyn FnOnce(Arc<Shared>) + Send>;
+
+/// A connector, whatever its streams are.
+trait Dial: Send + Sync {
+    /// Connects once; what comes of it starts the connection's task.
+    fn dial(
+        &self,
+        within: Duration,
+    ) -> Pin<Box<dyn Future<Output = Result<Starts, Error>> + Send + '_>>;
+}
+
+struct Dialer<C> {
+    connector: C,
+    observer: ClientObserver,
+}
+
+impl<C: Connector> Dial for Dialer<C> {
+    fn dial(
+        &self,
+        within: Duration,
+    ) -> Pin<Box<dyn Future<Output = Result<Starts, Error>> + Send + '_>> {
+        Box::pin(async move {
+            let stream = transport::connect(&self.connector, within).await?;
+            let observed = self.observer.connected();
+            let start = move |shared| connection::start(stream, shared, observed);
+            Ok(Box::new(start) as Starts)
+        })
+    }
+}
+
+/// A connection that is being made. Its calls are told if that ends halfway, with the runtime.
+struct Dialing(Option<Arc<Shared>>);
+
+impl Drop for Dialing {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.take() {
+            shared.end(&Arc::new(Disconnected::Runtime), 0);
+        }
+    }
+}
+
+/// Makes a connection, unless nobody wants it any more.
+async fn dial(
+    line: Weak<Line>,
+    dialer: Arc<dyn Dial>,
+    mut dialing: Dialing,
+    delay: Duration,
+    within: Duration,
+) {
+    let Some(shared) = dialing.0.clone() else { return };
+    let attempt = async {
+        tokio::time::sleep(delay).await;
+        dialer.dial(within).await
+    };
+    let cause = tokio::select! {
+        biased;
+        () = shared.unwanted() => Disconnected::Closed,
+        attempt = attempt => match attempt {
+            Ok(start) => {
+                dialing.0 = None;
+                return start(shared);
+            }
+            Err(Error::Connect { addr, cause }) => Disconnected::Unreachable { addr, cause },
+            Err(other) => Disconnected::Io(io::Error::other(other)),
+        },
+    };
+    let cause = Arc::new(cause);
+    if let (false, Some(line)) = (matches!(*cause, Disconnected::Closed), line.upgrade()) {
+        line.failed(&shared, &cause);
+    }
+    dialing.0 = None;
+    shared.end(&cause, 0);
+}

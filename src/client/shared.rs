@@ -1,0 +1,412 @@
+//! What a connection's callers and its task share.
+//!
+//! A caller appends its request to the outbox, under the lock that also guards the table of pending calls,
+//! and wakes the task if nobody has yet. While there is no connection yet, requests are parked instead,
+//! and put into the outbox when there is.
+
+use std::{
+    sync::{Arc, Weak},
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use netrpc_core::{
+    Cancellation, Fault,
+    codec::Format,
+    dialect::ClientDialect,
+    error::Disconnected,
+    pending::Pending,
+    wire::{self, Frame, FrameTooLarge, Kind, Preface},
+};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{builder::ClientLimits, line::Line, parked::Parked};
+use crate::outgoing::Outgoing;
+#[cfg(feature = "blocking")]
+use crate::turn::step_aside;
+
+/// What the peer answered to a call.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// A reply or a fault.
+    Frame(Frame),
+    /// The reply of a server that speaks another protocol, and what it is encoded in. Boxed, as its
+    /// error is, so that a frame is the largest.
+    Foreign(Box<(Bytes, Format)>),
+    /// The error of one.
+    Fault(Box<Fault>),
+    /// A reply over this side's limit, of so many bytes; it was discarded.
+    Oversized(usize),
+}
+
+/// What the callers and the task share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) limits: ClientLimits,
+    /// What arguments are encoded in.
+    pub(super) format: Format,
+    pub(super) state: Mutex<State>,
+    /// Told when the outbox has been emptied, and when the connection takes no more calls.
+    pub(super) changed: Notify,
+    /// Told when the connection has ended.
+    pub(super) ended: Cancellation,
+    /// Nothing is known against the server: how the attempt to connect ends is worth waiting for.
+    #[cfg(feature = "blocking")]
+    hopeful: bool,
+    /// Who makes the next connection; nobody for a client that is this one connection.
+    pub(super) line: Weak<Line>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) pending: Pending<Answer>,
+    /// Whole frames that the task has not taken yet.
+    pub(super) outbox: Outgoing,
+    /// Bytes that the task has taken and not written yet.
+    pub(super) unwritten: usize,
+    /// The offset just behind the outbox in the stream of all bytes sent.
+    end: u64,
+    /// The offset up to which the task has tried to write.
+    pub(super) offered: u64,
+    /// The requests that wait for the connection to be there; `None` when it is.
+    pub(super) parked: Option<Parked>,
+    /// Translates for the task, which takes it.
+    pub(super) dialect: Option<ClientDialect>,
+    /// The task, while it sleeps. Whoever takes it wakes it.
+    pub(super) task: Option<Waker>,
+    /// No caller is left, or one has closed the connection.
+    pub(super) leaving: Option<Leaving>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// Nobody holds the client or a call any more: send what is queued, and part in peace.
+    Dropped,
+    /// `close`: at once.
+    Closed,
+}
+
+/// How a request was taken.
+pub(super) enum Queued {
+    /// It is on its way.
+    Call(u64),
+    /// The connection has ended.
+    Ended(Arc<Disconnected>),
+    /// The outbox is over its limit by now, holding so many bytes.
+    Full(usize),
+    /// The frame is longer than this side sends.
+    TooLarge(FrameTooLarge),
+}
+
+/// A request that is whole, but for its number.
+pub(super) struct Request<'a> {
+    pub(super) frame: &'a mut Vec<u8>,
+    pub(super) start: wire::FrameStart,
+    pub(super) head_len: u16,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Shared {
+    /// A connection whose task can start now.
+    pub(super) fn new(limits: ClientLimits) -> Self {
+        Self::of(limits, Weak::new(), None, true)
+    }
+
+    /// One that is still to be made; its requests wait for that. `hopeful` if the attempt before this did
+    /// not fail.
+    pub(super) fn parked(limits: ClientLimits, line: Weak<Line>, hopeful: bool) -> Self {
+        Self::of(limits, line, Some(Parked::default()), hopeful)
+    }
+
+    #[cfg_attr(not(feature = "blocking"), allow(unused_variables))] // `hopeful`
+    fn of(limits: ClientLimits, line: Weak<Line>, parked: Option<Parked>, hopeful: bool) -> Self {
+        let dialect =
+            limits.wire.and_then(|language| ClientDialect::new(language, limits.max_frame));
+        let format = dialect.as_ref().map_or(Format::MessagePack, ClientDialect::format);
+        let mut outbox = Outgoing::default();
+        if let Format::MessagePack = format {
+            outbox.write(|out| out.extend_from_slice(&Preface::OURS.to_bytes()));
+        }
+        let state = State {
+            pending: Pending::new(),
+            end: outbox.len() as u64,
+            outbox,
+            unwritten: 0,
+            offered: 0,
+            parked,
+            dialect,
+            task: None,
+            leaving: None,
+        };
+        Shared {
+            limits,
+            format,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            ended: Cancellation::new(),
+            #[cfg(feature = "blocking")]
+            hopeful,
+            line,
+        }
+    }
+
+    /// Begins a call: the table gives the sequence number.
+    pub(super) fn queue(&self, request: Request<'_>, waker: Option<&Waker>) -> Queued {
+        let mut state = self.state.lock();
+        let waiting = state.queued();
+        if waiting > self.limits.queued_bytes && state.pending.closed().is_none() {
+            return Queued::Full(waiting);
+        }
+        if state.parked.is_some() {
+            return state.park(request, waker, self.limits.max_frame);
+        }
+        let seq = match state.pending.begin() {
+            Ok(seq) => seq,
+            Err(cause) => return Queued::Ended(cause),
+        };
+        let Request { frame, start, head_len, .. } = request;
+        let max = self.limits.max_frame;
+        if let Err(too_large) = wire::finish(frame, start, Kind::Request, head_len, seq, max) {
+            state.pending.abandon(seq);
+            return Queued::TooLarge(too_large);
+        }
+        state.send(seq, frame, waker);
+        let task = state.task.take();
+        drop(state);
+        wake(task);
+        Queued::Call(seq)
+    }
+
+    /// The connection is there: what was parked is sent. For its task, which is awake.
+    pub(super) fn unpark(&self) {
+        let mut wakers = Vec::new();
+        let mut state = self.state.lock();
+        let Some(parked) = state.parked.take() else { return };
+        parked.leave(super::now(), self.limits.max_frame, |seq, frame| match frame {
+            Some(frame) => state.send(seq, frame, None),
+            None => {
+                let late = netrpc_core::session::expired();
+                state.pending.resolve(seq, Answer::Fault(Box::new(late)), &mut wakers);
+            }
+        });
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        self.changed.notify_waiters();
+    }
+
+    /// Asks for the outcome of a call.
+    pub(super) fn poll(
+        &self,
+        seq: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<netrpc_core::pending::Outcome<Answer>> {
+        use netrpc_core::pending::Polled;
+        let polled = self.state.lock().pending.poll(seq, cx.waker());
+        match polled {
+            Polled::Ready(outcome) => Poll::Ready(outcome),
+            Polled::Pending { replaced } => {
+                drop(replaced); // not under the lock
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Gives a call up, and tells the server if it may be working on it. Whether it may have run, or still
+    /// will.
+    pub(super) fn abandon(&self, seq: u64) -> bool {
+        let (abandoned, task) = {
+            let mut state = self.state.lock();
+            if let Some(parked) = &mut state.parked {
+                parked.forget(seq);
+            }
+            let abandoned = state.pending.abandon(seq);
+            let task =
+                abandoned.tell_peer.then(|| state.control(|out| wire::write_cancel(out, seq)));
+            (abandoned, task)
+        };
+        let may_run = abandoned.tell_peer;
+        drop(abandoned); // its waker, not under the lock
+        wake(task.flatten());
+        may_run
+    }
+
+    /// Lets a call run though nobody waits for its answer.
+    pub(super) fn detach(&self, seq: u64) {
+        let abandoned = self.state.lock().pending.abandon(seq);
+        drop(abandoned); // its waker, not under the lock
+    }
+
+    /// Waits until the outbox is below its limit, or the connection takes no more calls.
+    pub(super) async fn room(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.has_room() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until the task has taken what is queued and tried to write it, or has ended.
+    #[cfg(feature = "blocking")]
+    pub(super) async fn sent(&self) {
+        if self.hopeful {
+            self.attempted().await;
+        }
+        let queued = self.state.lock().end;
+        std::future::poll_fn(|cx| {
+            let mut state = self.state.lock();
+            if state.offered >= queued || state.pending.closed().is_some() {
+                return Poll::Ready(());
+            }
+            let task = state.task.take();
+            drop(state);
+            wake(task);
+            step_aside(cx);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Waits until it is known whether the connection could be made.
+    #[cfg(feature = "blocking")]
+    async fn attempted(&self) {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let state = self.state.lock();
+                if state.parked.is_none() || state.pending.closed().is_some() {
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until nobody wants the connection any more that is being made.
+    pub(super) async fn unwanted(&self) {
+        std::future::poll_fn(|cx| {
+            let mut state = self.state.lock();
+            let unwanted = match state.leaving {
+                None => false,
+                Some(Leaving::Closed) => true,
+                // Calls that were detached are still to be made.
+                Some(Leaving::Dropped) => state.parked.as_ref().is_none_or(Parked::is_empty),
+            };
+            if unwanted {
+                return Poll::Ready(());
+            }
+            let replaced = state.task.replace(cx.waker().clone());
+            drop(state);
+            drop(replaced); // not under the lock
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn has_room(&self) -> bool {
+        let state = self.state.lock();
+        state.queued() <= self.limits.queued_bytes || state.pending.closed().is_some()
+    }
+
+    /// Ends the connection; every pending call is lost.
+    pub(super) async fn close(&self) {
+        self.leave(Leaving::Closed);
+        self.ended.cancelled().await;
+    }
+
+    /// Nobody is left who could make or await a call.
+    pub(super) fn dropped(&self) {
+        self.leave(Leaving::Dropped);
+    }
+
+    pub(super) fn leave(&self, how: Leaving) {
+        let mut state = self.state.lock();
+        if state.leaving != Some(Leaving::Closed) {
+            state.leaving = Some(how);
+        }
+        let task = state.task.take();
+        drop(state);
+        wake(task);
+    }
+
+    /// Takes no more calls; those that have begun may still be answered.
+    pub(super) fn refuse(&self, cause: &Arc<Disconnected>) {
+        self.state.lock().pending.refuse(cause);
+        self.changed.notify_waiters();
+    }
+
+    /// The connection has ended: every call that waits is lost. `written` bytes of the stream were handed
+    /// to the operating system.
+    pub(super) fn end(&self, cause: &Arc<Disconnected>, written: u64) {
+        let mut wakers = Vec::new();
+        let left = {
+            let mut state = self.state.lock();
+            state.pending.close(cause, written, &mut wakers);
+            state.unwritten = 0;
+            (std::mem::take(&mut state.outbox), state.parked.take())
+        };
+        drop(left);
+        wakers.into_iter().for_each(Waker::wake);
+        self.changed.notify_waiters();
+        self.ended.cancel();
+    }
+
+    /// What ended the connection, or why it takes no calls any more.
+    pub(super) fn closed(&self) -> Option<Arc<Disconnected>> {
+        self.state.lock().pending.closed().cloned()
+    }
+}
+
+impl State {
+    /// Bytes of requests that are not handed to the operating system yet.
+    fn queued(&self) -> usize {
+        let parked = self.parked.as_ref().map_or(0, Parked::bytes);
+        self.outbox.len() + self.unwritten + parked
+    }
+
+    /// Appends the frame of call `seq`.
+    fn send(&mut self, seq: u64, frame: &mut Vec<u8>, waker: Option<&Waker>) {
+        self.end += frame.len() as u64;
+        self.pending.queued(seq, self.end, waker);
+        self.outbox.push(frame);
+    }
+
+    /// Begins a call whose request waits for the connection.
+    #[cold]
+    fn park(&mut self, request: Request<'_>, waker: Option<&Waker>, max_frame: u32) -> Queued {
+        let Request { frame, start, head_len, deadline } = request;
+        let length = start.payload_len(frame);
+        if u32::try_from(length).map_or(true, |length| length > max_frame) {
+            return Queued::TooLarge(FrameTooLarge { length, limit: max_frame });
+        }
+        let seq = match self.pending.begin() {
+            Ok(seq) => seq,
+            Err(cause) => return Queued::Ended(cause),
+        };
+        self.pending.watch(seq, waker);
+        let payload = &frame[frame.len() - length..];
+        if let Some(parked) = &mut self.parked {
+            parked.keep(seq, payload, head_len, deadline);
+        }
+        Queued::Call(seq)
+    }
+
+    /// Appends a control frame; the task is to be woken when the lock is released.
+    #[must_use]
+    pub(super) fn control(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Option<Waker> {
+        let before = self.outbox.len();
+        self.outbox.write(write);
+        self.end += (self.outbox.len() - before) as u64;
+        self.task.take()
+    }
+}
+
+/// Wakes the task; not under the lock, which it takes at once.
+fn wake(task: Option<Waker>) {
+    if let Some(task) = task {
+        task.wake();
+    }
+}
