@@ -5,9 +5,9 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
-use super::{Ask, Decision, Ledger, LedgerLimits, Release, Store, StoreFailed, Writes};
+use super::{Ask, Change, Decision, Ledger, LedgerLimits, Release, Store, StoreFailed, Writes};
 use crate::semantics::{Domain, Epoch};
 
 /// What a server does with what its ledger releases; asked without a lock, from any thread.
@@ -175,28 +175,36 @@ where
     ) -> T {
         let mut ledger = self.ledger.lock();
         let value = f(&mut ledger);
+        self.finish(ledger, writes);
+        value
+    }
+
+    fn were_kept(self: &Arc<Self>, changes: &[Change]) {
+        let mut ledger = self.ledger.lock();
+        ledger.kept(changes);
+        self.finish(ledger, None);
+    }
+
+    /// Has what a turn has changed kept, and acts on what it has released.
+    fn finish(self: &Arc<Self>, mut ledger: MutexGuard<'_, Ledger<C, W>>, writes: Option<Writes>) {
         let changes = ledger.changes();
         if let Some(store) = &self.store
             && !(changes.is_empty() && writes.is_none())
         {
             let changes: Arc<[_]> = changes.into();
             let (kept, shared) = (changes.clone(), self.clone());
+            let done = move |result: Result<(), StoreFailed>| match result {
+                Ok(()) => shared.were_kept(&kept),
+                Err(failed) => shared.fail(&failed),
+            };
             // Under the lock, so that the store's order is the ledger's.
-            store.keep(
-                changes,
-                writes,
-                Box::new(move |result| match result {
-                    Ok(()) => shared.turn(None, |ledger| ledger.kept(&kept)),
-                    Err(failed) => shared.fail(&failed),
-                }),
-            );
+            store.keep(changes, writes, Box::new(done));
         }
         let released: Vec<_> = ledger.released().collect();
         drop(ledger);
         for release in released {
             self.act.act(release);
         }
-        value
     }
 
     fn fail(&self, failed: &StoreFailed) {
