@@ -43,4 +43,4 @@ mod txn;
 pub use error::OpenError;
 pub use redb::StorageBackend;
 pub use store::{DiskStore, OpenOptions};
-pub use txn::Txn;
+pub use txn::{KeyValue, Txn};

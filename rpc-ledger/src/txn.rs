@@ -15,6 +15,9 @@ use crate::{error::failed, store::Inner, tables::DATA};
 /// A place in the file that handlers write to: a table and a key in it.
 type Place = (String, Vec<u8>);
 
+/// A key and its value.
+pub type KeyValue = (Vec<u8>, Vec<u8>);
+
 /// A handler's reads and writes; it sees its own.
 ///
 /// Dropped, it leaves nothing behind. Its writes are kept together with the outcome of its call, or, by
@@ -56,12 +59,7 @@ impl Txn {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn range(
-        &self,
-        table: &str,
-        from: &[u8],
-        to: &[u8],
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreFailed> {
+    pub fn range(&self, table: &str, from: &[u8], to: &[u8]) -> Result<Vec<KeyValue>, StoreFailed> {
         if from >= to {
             return Ok(Vec::new());
         }

@@ -238,7 +238,9 @@ fn an_outcome_and_its_effect_are_there_together_or_not_at_all() {
             let outcome = Outcome::Dropped;
             let completed = Change::Completed { session, seq, fingerprint, outcome };
             let (tell, told) = std::sync::mpsc::channel();
-            let done = Box::new(move |result: Result<(), _>| drop(tell.send(result.is_ok())));
+            let done = Box::new(move |result: Result<(), _>| {
+                let _ = tell.send(result.is_ok());
+            });
             store.keep(Arc::new([completed]), Some(txn.into_writes()), done);
             if random.below(2) == 0 {
                 let _ = told.recv();
