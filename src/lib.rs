@@ -109,6 +109,11 @@ mod quiet;
 mod read;
 mod secure;
 mod server;
+#[cfg(not(netrpc_shuttle))]
+mod sync;
+#[cfg(netrpc_shuttle)]
+#[doc(hidden)]
+pub mod sync;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod trace;

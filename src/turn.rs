@@ -2,6 +2,8 @@
 
 use std::{future::Future, pin::pin, task::Context};
 
+use crate::sync;
+
 /// Has the current task polled again when the others that are ready have had their turn and the
 /// runtime has looked at its sockets; the task then returns `Pending`.
 ///
@@ -9,5 +11,5 @@ use std::{future::Future, pin::pin, task::Context};
 /// be woken to take it from there.
 pub(crate) fn step_aside(cx: &mut Context<'_>) {
     // Polled once, it hands the waker to the scheduler; it is not needed again.
-    let _ = pin!(tokio::task::yield_now()).poll(cx);
+    let _ = pin!(sync::yield_now()).poll(cx);
 }

@@ -6,19 +6,23 @@ use std::{
     future::Future,
     path::PathBuf,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{self, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use core::net::SocketAddr;
 
-use parking_lot::Mutex;
-
-use crate::{Extensions, identity::Identity, metadata::Metadata, trace::TraceContext};
+use crate::{
+    Extensions,
+    identity::Identity,
+    metadata::Metadata,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    trace::TraceContext,
+};
 
 /// A call seen from its handler: deadline, cancellation, peer, metadata, identity.
 ///

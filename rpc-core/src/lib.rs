@@ -41,6 +41,11 @@ pub mod rate;
 pub mod semantics;
 pub mod service;
 pub mod session;
+#[cfg(not(netrpc_shuttle))]
+mod sync;
+#[cfg(netrpc_shuttle)]
+#[doc(hidden)]
+pub mod sync;
 #[cfg(test)]
 mod testing;
 pub mod trace;

@@ -27,7 +27,8 @@ use tokio::{
 
 use super::shared::{Answer, Leaving, Shared};
 use crate::{
-    observe::ObservedConnection, outgoing::Outgoing, quiet::Quiet, read::Input, turn::step_aside,
+    observe::ObservedConnection, outgoing::Outgoing, quiet::Quiet, read::Input, sync,
+    turn::step_aside,
 };
 
 /// Starts the task that owns `io`.
@@ -62,7 +63,7 @@ where
     if task.handshake.is_none() {
         task.established();
     }
-    tokio::spawn(task);
+    sync::spawn(task);
 }
 
 /// The task that owns the stream.

@@ -15,8 +15,7 @@ use std::{
 };
 
 use netrpc_core::{Error, backoff::Schedule, error::Disconnected};
-use parking_lot::Mutex;
-use tokio::{runtime, sync::Notify};
+use tokio::sync::Notify;
 
 use super::{
     Handle,
@@ -25,13 +24,18 @@ use super::{
     reconnect::{ConnectionState, Reconnect},
     shared::{Leaving, Shared},
 };
-use crate::{Connector, observe::ClientObserver, transport};
+use crate::{
+    Connector,
+    observe::ClientObserver,
+    sync::{Handle as Runtime, Mutex},
+    transport,
+};
 
 /// A client's line to its server.
 pub(crate) struct Line {
     dialer: Arc<dyn Dial>,
     limits: ClientLimits,
-    runtime: runtime::Handle,
+    runtime: Runtime,
     this: Weak<Line>,
     state: Mutex<State>,
     /// Told when the phase has changed.
@@ -76,7 +80,7 @@ impl Line {
             Line {
                 dialer,
                 limits,
-                runtime: runtime::Handle::current(),
+                runtime: Runtime::current(),
                 this: this.clone(),
                 state: Mutex::new(State {
                     phase,
@@ -224,7 +228,7 @@ impl Line {
         self.state.lock().closed.is_some()
     }
 
-    pub(super) fn runtime(&self) -> &runtime::Handle {
+    pub(super) fn runtime(&self) -> &Runtime {
         &self.runtime
     }
 

@@ -19,13 +19,12 @@ use netrpc_core::{
     pending::Pending,
     wire::{self, Frame, FrameTooLarge, Kind, Preface},
 };
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{builder::ClientLimits, line::Line, parked::Parked};
-use crate::outgoing::Outgoing;
 #[cfg(feature = "blocking")]
 use crate::turn::step_aside;
+use crate::{outgoing::Outgoing, sync::Mutex};
 
 /// What the peer answered to a call.
 #[derive(Debug)]

@@ -19,7 +19,6 @@ use netrpc_core::{
     error::{Disconnected, chain},
     wire::{self, GoAwayCode, Preface},
 };
-use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::{Notify, Semaphore},
@@ -34,6 +33,7 @@ use crate::{
     client::now,
     observe,
     secure::{self, TurnedAway},
+    sync::{self, Mutex},
 };
 
 /// How many refused connections are seen off in peace at once. Those of a flood get their answer too,
@@ -291,7 +291,7 @@ impl Server {
             false => farewell(cause),
         };
         if let Ok(permit) = connections.farewells.clone().try_acquire_owned() {
-            tokio::spawn(async move {
+            sync::spawn(async move {
                 see_off(io, &farewell).await;
                 drop(permit);
             });

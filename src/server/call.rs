@@ -19,7 +19,6 @@ use netrpc_core::{
         SessionFrame,
     },
 };
-use parking_lot::MutexGuard;
 
 use super::{
     Shared, SyncPolicy,
@@ -32,6 +31,7 @@ use super::{
 use crate::{
     client::now,
     observe::{self, Arrival, ServedCall},
+    sync::{self, MutexGuard},
 };
 
 /// What it takes to keep a call waiting, besides its request; about.
@@ -573,7 +573,7 @@ impl<IO: Stream> Connection<IO> {
                         driver.unfinished.push(unfinished);
                     }
                     Turn::HandedOver => MutexGuard::unlocked(driver, || {
-                        tokio::spawn(self.clone().finish(unfinished));
+                        sync::spawn(self.clone().finish(unfinished));
                     }),
                 }
                 return turn;

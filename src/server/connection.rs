@@ -18,7 +18,6 @@ use std::{
 use netrpc_core::{
     CallId, Caller, Cancellation, Context, Extensions, Metadata, error::Disconnected,
 };
-use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
@@ -27,7 +26,13 @@ use super::{
     driver::{Driver, Goodbye, Served, Settled},
     workers::{Stall, Watch, Workers},
 };
-use crate::{client::now, observe::ObservedConnection, outgoing::Outgoing, turn::step_aside};
+use crate::{
+    client::now,
+    observe::ObservedConnection,
+    outgoing::Outgoing,
+    sync::{self, Mutex, MutexGuard},
+    turn::step_aside,
+};
 
 /// What a connection is made of.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
@@ -341,10 +346,10 @@ impl<IO: Stream> Future for Task<IO> {
                 let walking = std::mem::take(&mut driver.walking);
                 drop(driver);
                 for walking in walking {
-                    tokio::spawn(walking.arrive());
+                    sync::spawn(walking.arrive());
                 }
                 for unfinished in unfinished {
-                    tokio::spawn(connection.clone().finish(unfinished));
+                    sync::spawn(connection.clone().finish(unfinished));
                 }
                 Poll::Pending
             }

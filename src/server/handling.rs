@@ -3,7 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Instant,
 };
@@ -22,7 +22,7 @@ use super::{
     passage::{Passage, Slot, Unsealed},
     workers::{Permit, TICK},
 };
-use crate::observe::Here;
+use crate::{observe::Here, sync::atomic::Ordering};
 
 impl<IO: Stream> Passage<IO> {
     /// Runs the handler, as often as it is asked to.

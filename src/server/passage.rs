@@ -15,10 +15,7 @@
 use std::{
     future::{Future, pending, poll_fn},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context as TaskContext, Poll, Waker},
     time::Instant,
 };
@@ -31,7 +28,6 @@ use netrpc_core::{
     session,
     wire::{Frame, FrameStart, RequestHead},
 };
-use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     SyncPolicy,
@@ -41,7 +37,14 @@ use super::{
     connection::{Connection, Stream, Watched},
     driver::{Driver, Inline},
 };
-use crate::{client::now, observe::ServedCall};
+use crate::{
+    client::now,
+    observe::ServedCall,
+    sync::{
+        self, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// What a call asks for: a method, or something that there is not.
 pub(super) type Target = Result<Arc<Entry>, Box<Missing>>;
@@ -171,7 +174,7 @@ impl<IO: Stream> Connection<IO> {
                         driver.walking.push(walking);
                     }
                     Turn::HandedOver => MutexGuard::unlocked(driver, || {
-                        tokio::spawn(walking.arrive());
+                        sync::spawn(walking.arrive());
                     }),
                 }
                 return turn;

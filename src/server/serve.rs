@@ -12,7 +12,7 @@ use std::{
 use netrpc_core::Peer;
 
 use super::{Server, connection::Stream};
-use crate::transport::Listener;
+use crate::{sync, transport::Listener};
 
 /// How long to wait after an accept that failed: the first time, and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
@@ -157,7 +157,7 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 fn take<IO: Stream>(server: &Server, stream: IO, peer: Peer) {
     match server.enter(peer.clone()) {
         Ok(entrance) => {
-            tokio::spawn(entrance.admit(stream));
+            sync::spawn(entrance.admit(stream));
         }
         Err(cause) => server.turn_away(stream, &peer, &cause),
     }

@@ -9,16 +9,17 @@
 //! ([`Pace`](netrpc_core::service::Pace)).
 
 use std::{
-    sync::{
-        Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering, fence},
-    },
-    thread::{self, Thread},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
-use parking_lot::Mutex;
-use tokio::runtime::{Handle, Id, RuntimeFlavor};
+use tokio::runtime::{Id, RuntimeFlavor};
+
+use crate::sync::{
+    self, Handle, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering, fence},
+    thread::{self, Thread},
+};
 
 /// How often the watchdog looks. A handler that is slower than one to two ticks loses its
 /// connection, once: its method runs on the pool from then on. Each look costs a wake-up while calls
@@ -68,7 +69,7 @@ impl Workers {
     /// # Panics
     /// Outside a tokio runtime.
     pub(super) fn current() -> Arc<Self> {
-        static RUNTIMES: Mutex<Vec<(Id, Weak<Workers>)>> = Mutex::new(Vec::new());
+        sync::global!(RUNTIMES: Mutex<Vec<(Id, Weak<Workers>)>> = Mutex::new(Vec::new()));
         let handle = Handle::current();
         let id = handle.id();
         let mut runtimes = RUNTIMES.lock();
@@ -178,26 +179,26 @@ struct Watchdog {
 
 impl Watchdog {
     fn get() -> &'static Self {
-        static WATCHDOG: Watchdog = Watchdog {
-            runtimes: Mutex::new(Vec::new()),
-            asleep: AtomicBool::new(false),
-            thread: OnceLock::new(),
-        };
+        sync::global!(
+            WATCHDOG: Watchdog = Watchdog {
+                runtimes: Mutex::new(Vec::new()),
+                asleep: AtomicBool::new(false),
+                thread: OnceLock::new(),
+            }
+        );
         &WATCHDOG
     }
 
     /// Whether there is a watchdog; starts it if need be.
     fn is_there(&'static self) -> bool {
-        let thread = self.thread.get_or_init(|| {
-            let named = thread::Builder::new().name("netrpc-watchdog".to_owned());
-            match named.spawn(|| self.watch()) {
-                Ok(started) => Some(started.thread().clone()),
+        let thread =
+            self.thread.get_or_init(|| match sync::daemon("netrpc-watchdog", || self.watch()) {
+                Ok(started) => Some(started),
                 Err(error) => {
                     tracing::error!(%error, "no watchdog: synchronous handlers run on the pool");
                     None
                 }
-            }
-        });
+            });
         thread.is_some()
     }
 
@@ -220,7 +221,7 @@ impl Watchdog {
                 quiet += 1;
             }
             if quiet < LINGER {
-                thread::sleep(TICK);
+                sync::sleep(TICK);
                 continue;
             }
             self.asleep.store(true, Ordering::Relaxed);

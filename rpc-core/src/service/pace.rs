@@ -1,10 +1,8 @@
 //! What is known of how long a method holds its thread.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
+
+use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// A run that is over so soon holds up nobody who would notice.
 const QUICK: Duration = Duration::from_micros(100);

@@ -2,15 +2,15 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::Entry;
-use crate::fault::FaultCode;
+use crate::{
+    fault::FaultCode,
+    sync::atomic::{AtomicU8, Ordering::Relaxed},
+};
 
 /// Whoever is told of the calls of one method, besides its [`MethodStats`](super::MethodStats).
 ///

@@ -4,15 +4,11 @@ use std::{
     any::type_name,
     collections::HashMap,
     fmt,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Instant,
 };
 
 use dashmap::DashMap;
-use parking_lot::RwLock;
 use rustc_hash::FxBuildHasher;
 
 use super::{
@@ -20,7 +16,15 @@ use super::{
     method::{Handler, Method},
     recording::{Audience, OBSERVERS, Observer, STATS},
 };
-use crate::{Context, Fault, fault::FaultCode, wire::MAX_METHOD_NAME};
+use crate::{
+    Context, Fault,
+    fault::FaultCode,
+    sync::{
+        RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    wire::MAX_METHOD_NAME,
+};
 
 /// The services of a server: registered by name at any time, looked up without a lock.
 ///

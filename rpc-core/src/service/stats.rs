@@ -1,17 +1,13 @@
 //! What is counted of a method while it serves, for the page that shows it.
 
-use std::{
-    fmt,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::OnceLock, time::Duration};
 
 use histogram::{AtomicHistogram, Config};
 
-use crate::fault::FaultCode;
+use crate::{
+    fault::FaultCode,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// Powers of two: sixteen buckets to each doubling, so a bucket's middle is at most a thirty-second
 /// part off, up to 2⁴² ns, which is more than an hour: 624 buckets, 5 KB.
