@@ -82,6 +82,24 @@ pub enum Error {
         limit: usize,
     },
 
+    /// Too many calls are under way on this connection; nothing was sent.
+    #[error("{in_flight} calls are under way on this connection, its limit is {limit}")]
+    TooManyCalls {
+        /// Calls that are not answered, or whose answer nobody has taken.
+        in_flight: usize,
+        /// The connection's limit.
+        limit: usize,
+    },
+
+    /// Too many replies lie unread because nobody awaits their calls; nothing was sent.
+    #[error("{bytes} bytes of replies wait for calls that nobody awaits, the limit is {limit}")]
+    TooMuchUnread {
+        /// Bytes of replies.
+        bytes: usize,
+        /// The connection's limit.
+        limit: usize,
+    },
+
     /// The connection ended before the reply came, or before the call was made.
     #[error("connection is shut down")]
     Shutdown {
@@ -118,6 +136,8 @@ impl Error {
             | Error::Encode(_)
             | Error::TooLarge(_)
             | Error::QueueFull { .. }
+            | Error::TooManyCalls { .. }
+            | Error::TooMuchUnread { .. }
             | Error::Connect { .. } => false,
             Error::Deadline { may_have_run } | Error::Shutdown { may_have_run, .. } => {
                 *may_have_run

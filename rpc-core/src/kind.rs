@@ -87,6 +87,8 @@ impl Error {
             Error::Cancelled(_) => FaultCode::Cancelled.kind(),
             Error::Server(_) => FaultCode::Failed.kind(),
             Error::QueueFull { .. } => "queue_full",
+            Error::TooManyCalls { .. } => "too_many_calls",
+            Error::TooMuchUnread { .. } => "too_much_unread",
             Error::Shutdown { .. } => "shutdown",
             Error::Connect { .. } => "connect",
         }

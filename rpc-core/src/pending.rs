@@ -62,6 +62,10 @@ pub struct Pending<T> {
     in_flight: usize,
     /// How many of those wait: their answer has not come.
     waiting: usize,
+    /// How many of those somebody awaits: a waker was left with them.
+    watched: usize,
+    /// Answers that came to calls nobody awaited, and that nobody has taken yet.
+    unread: Unread,
     /// The generation of a new slot: past that of every slot that was given back.
     fresh: u32,
     /// Set once, at the end; no call begins from then on.
@@ -81,8 +85,17 @@ enum State<T> {
     Vacant(usize),
     /// `end` is the offset just behind the request in the stream of all bytes sent.
     Waiting { end: u64, waker: Option<Waker> },
-    /// Over, and its caller has not looked yet.
-    Ready(Outcome<T>),
+    /// Over, and its caller has not looked yet. What it counts for if nobody was told.
+    Ready(Outcome<T>, Option<usize>),
+}
+
+/// Answers that lie in the table because nobody awaits their calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unread {
+    /// How many.
+    pub calls: usize,
+    /// What they weigh together.
+    pub weight: usize,
 }
 
 /// Slots above which an empty table gives its memory back.
@@ -91,7 +104,16 @@ const KEEP_SLOTS: usize = 64;
 impl<T> Pending<T> {
     /// A table without calls.
     pub fn new() -> Self {
-        Pending { slots: Vec::new(), vacant: 0, in_flight: 0, waiting: 0, fresh: 0, closed: None }
+        Pending {
+            slots: Vec::new(),
+            vacant: 0,
+            in_flight: 0,
+            waiting: 0,
+            watched: 0,
+            unread: Unread::default(),
+            fresh: 0,
+            closed: None,
+        }
     }
 
     /// Begins a call and gives its sequence number.
@@ -128,6 +150,7 @@ impl<T> Pending<T> {
             *end = end_of_request;
             if let (None, Some(first)) = (&waker, first_waker) {
                 *waker = Some(first.clone());
+                self.watched += 1;
             }
         }
     }
@@ -143,16 +166,18 @@ impl<T> Pending<T> {
     /// If the call has left the table: a future was polled after it was ready.
     pub fn poll(&mut self, seq: u64, waker: &Waker) -> Polled<T> {
         match self.state(seq) {
-            Some(State::Ready(_)) => {}
+            Some(State::Ready(..)) => {}
             Some(State::Waiting { waker: kept, .. }) => {
                 let same = kept.as_ref().is_some_and(|kept| kept.will_wake(waker));
+                let first = kept.is_none();
                 let replaced = if same { None } else { kept.replace(waker.clone()) };
+                self.watched += usize::from(first);
                 return Polled::Pending { replaced };
             }
             Some(State::Vacant(_)) | None => panic!("call polled after completion"),
         }
         match self.vacate(seq) {
-            State::Ready(outcome) => Polled::Ready(outcome),
+            State::Ready(outcome, _) => Polled::Ready(outcome),
             State::Waiting { .. } | State::Vacant(_) => unreachable!("it was ready just now"),
         }
     }
@@ -161,17 +186,34 @@ impl<T> Pending<T> {
     ///
     /// `false` if nobody waits for it (any more): the answer is discarded.
     pub fn resolve(&mut self, seq: u64, answer: T, wakers: &mut Vec<Waker>) -> bool {
-        match self.state(seq) {
-            Some(state @ State::Waiting { .. }) => {
-                let ready = State::Ready(Outcome::Answered(answer));
-                if let State::Waiting { waker: Some(waker), .. } = std::mem::replace(state, ready) {
-                    wakers.push(waker);
-                }
-                self.waiting -= 1;
-                true
+        self.resolve_weighed(seq, answer, 0, wakers)
+    }
+
+    /// The same with an answer that counts for so much while it is [`unread`](Self::unread).
+    pub fn resolve_weighed(
+        &mut self,
+        seq: u64,
+        answer: T,
+        weight: usize,
+        wakers: &mut Vec<Waker>,
+    ) -> bool {
+        let Some(state @ State::Waiting { .. }) = self.state(seq) else { return false };
+        let ready = State::Ready(Outcome::Answered(answer), None);
+        match std::mem::replace(state, ready) {
+            State::Waiting { waker: Some(waker), .. } => {
+                wakers.push(waker);
+                self.watched -= 1;
             }
-            Some(State::Ready(_) | State::Vacant(_)) | None => false,
+            _ => {
+                if let State::Ready(_, unread) = state {
+                    *unread = Some(weight);
+                }
+                self.unread.calls += 1;
+                self.unread.weight += weight;
+            }
         }
+        self.waiting -= 1;
+        true
     }
 
     /// Gives call `seq` up; it leaves the table, and an answer that comes later is discarded.
@@ -182,10 +224,10 @@ impl<T> Pending<T> {
                 self.waiting -= 1;
                 match self.vacate(seq) {
                     State::Waiting { waker, .. } => Abandoned { tell_peer, waker },
-                    State::Ready(_) | State::Vacant(_) => unreachable!("it waited just now"),
+                    State::Ready(..) | State::Vacant(_) => unreachable!("it waited just now"),
                 }
             }
-            Some(State::Ready(_)) => {
+            Some(State::Ready(..)) => {
                 self.vacate(seq);
                 Abandoned::default()
             }
@@ -213,10 +255,11 @@ impl<T> Pending<T> {
                 wakers.extend(waker.take());
                 let may_have_run = *end <= written && !nothing_ran;
                 let lost = Outcome::Lost { may_have_run, cause: cause.clone() };
-                slot.state = State::Ready(lost);
+                slot.state = State::Ready(lost, None);
             }
         }
         self.waiting = 0;
+        self.watched = 0;
     }
 
     /// What ended the connection, once it has ended.
@@ -234,6 +277,21 @@ impl<T> Pending<T> {
         self.waiting
     }
 
+    /// Whether anybody awaits any call whose answer has not come.
+    pub fn is_watched(&self) -> bool {
+        self.watched > 0
+    }
+
+    /// Whether anybody awaits call `seq`.
+    pub fn watches(&mut self, seq: u64) -> bool {
+        matches!(self.state(seq), Some(State::Waiting { waker: Some(_), .. }))
+    }
+
+    /// Answers of calls that nobody awaited when they came, and that nobody has taken since.
+    pub fn unread(&self) -> Unread {
+        self.unread
+    }
+
     /// The state of call `seq`; `None` if it is not in the table (any more).
     fn state(&mut self, seq: u64) -> Option<&mut State<T>> {
         let slot = self.slots.get_mut(index(seq))?;
@@ -248,6 +306,14 @@ impl<T> Pending<T> {
         let state = std::mem::replace(&mut slot.state, State::Vacant(self.vacant));
         self.vacant = index;
         self.in_flight -= 1;
+        match &state {
+            State::Ready(_, Some(weight)) => {
+                self.unread.calls -= 1;
+                self.unread.weight -= weight;
+            }
+            State::Waiting { waker: Some(_), .. } => self.watched -= 1,
+            State::Ready(_, None) | State::Waiting { waker: None, .. } | State::Vacant(_) => {}
+        }
         if self.in_flight == 0 && self.slots.len() > KEEP_SLOTS {
             self.shrink();
         }
@@ -405,6 +471,38 @@ mod tests {
         assert!(matches!(poll(&mut table, calls[2]), Poll::Ready(Outcome::Answered(7))));
         assert!(!lost(poll(&mut table, calls[3])), "it was never queued");
         assert!(table.begin().is_err(), "no call begins after the end");
+    }
+
+    /// Nothing is counted twice, and nothing stays counted.
+    #[test]
+    fn what_nobody_awaits_is_counted_until_it_is_taken() {
+        let mut table = Pending::<u32>::new();
+        let calls = [(); 6].map(|()| table.begin().unwrap());
+        let unread = |calls, weight| Unread { calls, weight };
+        table.queued(calls[0], 10, Some(Waker::noop()));
+        assert!(table.is_watched() && table.watches(calls[0]) && !table.watches(calls[1]));
+        let mut wakers = Vec::new();
+        table.resolve_weighed(calls[0], 1, 100, &mut wakers);
+        assert_eq!((table.unread(), table.is_watched()), (unread(0, 0), false), "it was awaited");
+        for call in &calls[1..4] {
+            table.resolve_weighed(*call, 1, 100, &mut wakers);
+        }
+        assert_eq!(table.unread(), unread(3, 300));
+        assert!(poll(&mut table, calls[1]).is_ready());
+        table.abandon(calls[2]);
+        assert_eq!(table.unread(), unread(1, 100));
+        for call in &calls[4..] {
+            assert!(poll(&mut table, *call).is_pending());
+            assert!(poll(&mut table, *call).is_pending(), "polled twice, counted once");
+        }
+        table.abandon(calls[4]);
+        assert!(table.is_watched());
+        table.close(&cause(), 0, &mut wakers);
+        assert!(!table.is_watched());
+        for call in [calls[0], calls[3], calls[5]] {
+            assert!(poll(&mut table, call).is_ready());
+        }
+        assert_eq!((table.unread(), table.in_flight()), (unread(0, 0), 0));
     }
 
     #[test]

@@ -59,8 +59,8 @@ impl Again {
     /// Sends the call on the present connection, or the next.
     ///
     /// # Errors
-    /// If that cannot be. [`Error::QueueFull`] is for the caller to decide about.
-    pub(super) fn send(&mut self) -> Result<Sent, Error> {
+    /// If that cannot be. What to do where there is no room is for the caller to decide.
+    pub(super) fn send(&mut self, awaited: bool) -> Result<Sent, Error> {
         let mut connection = self.line.current(true).map_err(Unsent::lost)?;
         loop {
             let encode = |frame: &mut Vec<u8>| {
@@ -68,7 +68,7 @@ impl Again {
                 Ok(())
             };
             let Again { method, metadata, end, .. } = self;
-            match send(&connection.shared, method, metadata, *end, None, encode) {
+            match send(&connection.shared, method, metadata, *end, None, awaited, encode) {
                 Ok(seq) => return Ok(Sent { connection, seq }),
                 Err(Unsent::Ended(_)) => {
                     connection = self.line.renew(&connection).map_err(Unsent::lost)?;
@@ -89,8 +89,8 @@ impl Again {
                 Ok(end) => end,
                 Err(late) => return Poll::Ready(Err(late)),
             };
-            match self.send() {
-                Err(Error::QueueFull { .. }) => {}
+            match self.send(true) {
+                Err(Error::QueueFull { .. } | Error::TooManyCalls { .. }) => {}
                 sent => return Poll::Ready(sent),
             }
             let connection = match self.line.current(true) {

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use netrpc_core::dialect::Language;
+use netrpc_core::{dialect::Language, keep_alive::Times};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Client, Reconnect};
@@ -22,6 +22,11 @@ pub(super) struct ClientLimits {
     pub(super) wire: Option<Language>,
     pub(super) max_frame: u32,
     pub(super) queued_bytes: usize,
+    pub(super) calls: usize,
+    pub(super) unread_bytes: usize,
+    pub(super) write_timeout: Duration,
+    pub(super) keep_alive: Option<Times>,
+    pub(super) keep_alive_idle: bool,
     pub(super) connect: Duration,
     pub(super) handshake: Duration,
 }
@@ -89,6 +94,14 @@ impl ClientBuilder {
             wire: None,
             max_frame: netrpc_core::wire::DEFAULT_MAX_FRAME,
             queued_bytes: 16 << 20,
+            calls: 65_536,
+            unread_bytes: 64 << 20,
+            write_timeout: Duration::from_secs(30),
+            keep_alive: Some(Times {
+                interval: Duration::from_secs(30),
+                timeout: Duration::from_secs(20),
+            }),
+            keep_alive_idle: false,
             connect: CONNECT_TIMEOUT,
             handshake: Duration::from_secs(5),
         };
@@ -118,6 +131,60 @@ impl ClientBuilder {
     /// [`Error::QueueFull`].
     pub fn max_queued_bytes(mut self, bytes: usize) -> Self {
         self.limits.queued_bytes = bytes;
+        self
+    }
+
+    /// How many calls may be under way; 65,536 unless set.
+    ///
+    /// While as many are not answered, [`Client::call`] waits. [`Client::go`] fails with
+    /// [`Error::TooManyCalls`] also where they are answered and nobody has taken the answers;
+    /// [`Client::ready`] waits for room. So no more than twice as many are ever kept.
+    pub fn max_calls(mut self, calls: usize) -> Self {
+        self.limits.calls = calls;
+        self
+    }
+
+    /// How many bytes of replies may lie unread because nobody awaits their calls; 64 MiB unless set. Each
+    /// counts for about 100 bytes more than it has.
+    ///
+    /// While more do, [`Client::go`] fails with [`Error::TooMuchUnread`], and nothing is read from the
+    /// connection unless somebody awaits a call on it: that call's reply may lie behind others. What is kept is
+    /// then bounded by the calls that were under way when the limit was met, each of which has one reply of
+    /// up to [`max_frame`](Self::max_frame) bytes.
+    pub fn max_unread_bytes(mut self, bytes: usize) -> Self {
+        self.limits.unread_bytes = bytes;
+        self
+    }
+
+    /// How long the server may read nothing while requests wait to be sent; 30 s unless set. Then the
+    /// connection ends.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.write_timeout = timeout;
+        self
+    }
+
+    /// How long the server may be silent while it owes answers before it is asked for a sign of life, and how
+    /// long it may stay so; 30 s and 20 s unless set.
+    ///
+    /// A server that is gone without a word, because its machine or the network failed, is so found: its calls
+    /// end with [`Error::Shutdown`]. Go's protocols have no such question.
+    pub fn keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.limits.keep_alive = Some(Times { interval, timeout });
+        self
+    }
+
+    /// Never asks for a sign of life.
+    pub fn no_keep_alive(mut self) -> Self {
+        self.limits.keep_alive = None;
+        self
+    }
+
+    /// Whether the server is asked also while it owes nothing; `false` unless set.
+    ///
+    /// It keeps a connection from being closed because nothing happens on it, by the server or by what lies
+    /// between, at the cost of a ping in each interval.
+    pub fn keep_alive_while_idle(mut self, idle: bool) -> Self {
+        self.limits.keep_alive_idle = idle;
         self
     }
 

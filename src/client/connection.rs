@@ -25,7 +25,10 @@ use tokio::{
     time::Sleep,
 };
 
-use super::shared::{Answer, Leaving, Shared};
+use super::{
+    pulse::{Pulse, Pulsed},
+    shared::{Answer, Leaving, Shared},
+};
 use crate::{
     observe::ObservedConnection, outgoing::Outgoing, quiet::Quiet, read::Input, sync,
     turn::step_aside,
@@ -56,6 +59,10 @@ where
         answers: Vec::new(),
         wakers: Vec::new(),
         observed,
+        congested: false,
+        pulse: Pulse::new(&limits),
+        stall: None,
+        doubtful: false,
         proven: shared.line.strong_count() == 0,
         ended: false,
         shared,
@@ -92,6 +99,14 @@ struct Task<IO> {
     /// Reused between reads.
     wakers: Vec<Waker>,
     observed: ObservedConnection,
+    /// Nothing is read: too much lies unread.
+    congested: bool,
+    /// Whether the server lives.
+    pulse: Pulse,
+    /// Runs while the server does not read.
+    stall: Option<Pin<Box<Sleep>>>,
+    /// That time is over, and writing is tried once more.
+    doubtful: bool,
     /// It is known that the connection was worth making, or nobody wants to know.
     proven: bool,
     ended: bool,
@@ -122,7 +137,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
     /// Ready with what ended the connection.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Disconnected> {
         loop {
-            while let Poll::Ready(read) = self.input.poll_read(&mut self.io, cx) {
+            if self.congested {
+                self.congested = self.shared.state.lock().congested;
+            }
+            while !self.congested
+                && let Poll::Ready(read) = self.input.poll_read(&mut self.io, cx)
+            {
                 if let Err(cause) = self.receive(read) {
                     return Poll::Ready(cause);
                 }
@@ -156,9 +176,29 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                         self.output.release();
                         state.outbox.release();
                     }
+                    if self.congested && !state.congested {
+                        continue;
+                    }
                     // Under the same lock, so that nobody appends without waking us.
                     state.task = Some(cx.waker().clone());
-                    return Poll::Pending;
+                    let waits = state.pending.waiting() > 0 && !self.congested;
+                    match self.pulse.poll(waits, cx) {
+                        None => return Poll::Pending,
+                        Some(Pulsed::LookAgain) => {
+                            step_aside(cx);
+                            return Poll::Pending;
+                        }
+                        Some(Pulsed::Ping) => {
+                            let task = state.control(|out| wire::write_ping(out, 0));
+                            drop(state);
+                            drop(task); // ours, and not under the lock
+                            continue;
+                        }
+                        Some(Pulsed::Dead(after)) => {
+                            drop(state);
+                            return Poll::Ready(self.gone(Disconnected::Silent(after)));
+                        }
+                    }
                 }
                 // A caller who is alone has nobody to share the write with.
                 if !self.yielded && state.pending.waiting() > 1 {
@@ -187,7 +227,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                     if state.leaving == Some(Leaving::Closed) {
                         return Poll::Ready(Disconnected::Closed);
                     }
+                    if self.congested && !state.congested {
+                        continue;
+                    }
                     state.task = Some(cx.waker().clone());
+                    drop(state);
+                    if self.is_stalled(cx) {
+                        let limit = self.shared.limits.write_timeout;
+                        return Poll::Ready(self.gone(Disconnected::NotReading(limit)));
+                    }
                     return Poll::Pending;
                 }
             }
@@ -199,7 +247,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         let Some(Foreigner { dialect, translated }) = &mut self.foreigner else {
             let before = self.written;
             let written = self.output.poll_write(&mut self.io, cx, &mut self.written);
-            self.observed.sent(self.written - before);
+            self.moved(self.written - before);
             return written;
         };
         let mut failed = Vec::new();
@@ -210,13 +258,37 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         });
         let mut sent = 0;
         let written = translated.poll_write(&mut self.io, cx, &mut sent);
-        self.observed.sent(sent);
+        self.moved(sent);
         if !failed.is_empty() {
             let format = &self.shared.format;
             self.answers.extend(failed.into_iter().map(|answered| answer(answered, format)));
             self.deliver();
         }
         written
+    }
+
+    /// The operating system has taken so many bytes.
+    fn moved(&mut self, bytes: u64) {
+        self.observed.sent(bytes);
+        if bytes > 0 && self.stall.take().is_some() {
+            self.doubtful = false;
+            self.pulse.heard();
+        }
+    }
+
+    /// Whether the server has not read anything for too long; asked when it takes no more.
+    fn is_stalled(&mut self, cx: &mut Context<'_>) -> bool {
+        let limit = self.shared.limits.write_timeout;
+        let stall = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        if stall.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        // Once more, if nobody drove this connection: there may be room by now.
+        if !std::mem::replace(&mut self.doubtful, true) {
+            step_aside(cx);
+            return false;
+        }
+        true
     }
 
     /// Whether something that was translated is not written yet.
@@ -241,6 +313,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         match self.poll_write(cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Poll::Ready(Disconnected::Closed),
+            Poll::Pending if self.is_stalled(cx) => return Poll::Ready(Disconnected::Closed),
             Poll::Pending => return Poll::Pending,
         }
         match Pin::new(&mut self.io).poll_shutdown(cx) {
@@ -261,6 +334,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         match read {
             Ok(0) => return Err(self.gone(Disconnected::Eof)),
             Ok(bytes) => {
+                self.pulse.heard();
                 self.observed.received(bytes);
                 self.quiet.disturb();
             }
@@ -348,12 +422,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         if self.answers.is_empty() {
             return;
         }
-        {
+        let relieved = {
             let mut state = self.shared.state.lock();
             for (seq, answer) in self.answers.drain(..) {
-                state.pending.resolve(seq, answer, &mut self.wakers);
+                state.resolve(seq, answer, &mut self.wakers);
             }
-        }
+            let relieved = state.relieve(&self.shared.limits);
+            self.congested = state.is_congested(&self.shared.limits);
+            state.congested = self.congested;
+            relieved
+        };
+        self.shared.tell(relieved);
         self.wakers.drain(..).for_each(Waker::wake);
         if !self.proven && self.go_away.is_none() {
             self.prove();

@@ -8,6 +8,7 @@ mod line;
 mod method;
 mod options;
 mod parked;
+mod pulse;
 mod reconnect;
 mod shared;
 #[cfg(feature = "macros")]
@@ -50,9 +51,9 @@ pub use reconnect::{ConnectionState, Reconnect};
 
 use again::{Again, can_be_sent_again};
 use builder::ClientLimits;
-use line::Line;
+use line::{Line, is_hopeless};
 use options::End;
-use shared::{Queued, Request, Shared};
+use shared::{NotReady, Queued, Request, Shared};
 
 /// A connection to a server, to call its methods by name.
 ///
@@ -200,7 +201,7 @@ impl Client {
 
     /// Calls a method and waits for its reply; Go's `client.Call`.
     ///
-    /// Waits first while too much is queued on the connection. The reply's type is what the caller says it
+    /// Waits first while too much is queued on the connection, or too many calls are under way. The reply's type is what the caller says it
     /// is: `let n: i64 = …`, and for a method that replies nothing `let () = client.call(…).await?`.
     ///
     /// # Errors
@@ -240,7 +241,7 @@ impl Client {
                     Err(error) if self.sends_again(&error) => {}
                     outcome => return outcome,
                 },
-                Err(Error::QueueFull { .. }) => self.room(end).await?,
+                Err(Error::QueueFull { .. } | Error::TooManyCalls { .. }) => self.room(end).await?,
                 Err(error) => return Err(error),
             }
             end = end.map(End::again).transpose()?;
@@ -251,6 +252,10 @@ impl Client {
     ///
     /// The request is queued at once and sent by the connection's own task: nothing needs to be
     /// awaited for the call to happen. What goes wrong, the handle tells.
+    ///
+    /// It cannot wait, so it fails where there is no room: with [`Error::QueueFull`],
+    /// [`Error::TooManyCalls`] or [`Error::TooMuchUnread`]. Who starts very many awaits
+    /// [`ready`](Self::ready) before each.
     ///
     /// A call that [waits for a connection](CallOptions::wait_for_ready) keeps its encoded arguments until it
     /// is over. Where it is to be sent again, that happens when the handle is awaited, or detached.
@@ -283,7 +288,7 @@ impl Client {
                 connection.shared.format.encode(&mut body, args).map_err(Error::Encode)?;
                 let metadata = self.metadata(&connection, observed).into_owned();
                 let mut again = Again::new(line.clone(), method, body, metadata, end);
-                let sent = again.send()?;
+                let sent = again.send(false)?;
                 Ok(Call::persistent(sent, end, again))
             }
             Route::One(_) | Route::Line(_) => self.start_call(method, args, end, None, observed),
@@ -333,7 +338,7 @@ impl Client {
         let metadata = self.metadata(connection, observed);
         let shared = &*connection.shared;
         let encode = |frame: &mut Vec<u8>| shared.format.encode(frame, args);
-        send(shared, method, &metadata, end, waker, encode)
+        send(shared, method, &metadata, end, waker, waker.is_some(), encode)
     }
 
     /// What a call sends along.
@@ -415,6 +420,64 @@ impl Client {
         match &self.route {
             Route::One(connection) => connection.shared.closed().is_some(),
             Route::Line(line) => line.is_closed(),
+        }
+    }
+
+    /// Waits until [`go`](Self::go) would be taken: there is a connection, and room on it.
+    ///
+    /// ```no_run
+    /// # async fn f(client: netrpc::Client) -> Result<(), netrpc::Error> {
+    /// let mut calls = tokio::task::JoinSet::new();
+    /// for n in 0..1_000_000u64 {
+    ///     client.ready().await?; // at most `max_calls` are under way
+    ///     calls.spawn(client.go::<_, u64>("Clock.Double", &n));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Room is not kept: of those who wait, the first to call has it.
+    ///
+    /// # Errors
+    /// If waiting does not help: the connection has ended; the server cannot be reached, and these
+    /// [options](CallOptions::wait_for_ready) do not wait for that; or it is unread replies that take the room
+    /// ([`Error::TooManyCalls`], [`Error::TooMuchUnread`]), which only the holders of their calls can take.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn ready(&self) -> Result<(), Error> {
+        match self.options.end()?.and_then(|end| end.at) {
+            None => self.ready_at_last().await,
+            Some(at) => tokio::time::timeout_at(at.into(), self.ready_at_last())
+                .await
+                .unwrap_or(Err(Error::Deadline { may_have_run: false })),
+        }
+    }
+
+    async fn ready_at_last(&self) -> Result<(), Error> {
+        let line = match &self.route {
+            Route::One(connection) => {
+                return connection.shared.ready().await.map_err(|not| match not {
+                    NotReady::Ended(cause) => Unsent::lost(cause),
+                    NotReady::Full(full) => full.error(&connection.shared.limits).1,
+                });
+            }
+            Route::Line(line) => line,
+        };
+        let mut connection = line.current(self.options.waits()).map_err(Unsent::lost)?;
+        loop {
+            match connection.shared.ready().await {
+                Ok(()) => return Ok(()),
+                Err(NotReady::Full(full)) => return Err(full.error(&connection.shared.limits).1),
+                Err(NotReady::Ended(cause)) => {
+                    let closed = matches!(*cause, Disconnected::Closed);
+                    if is_hopeless(&cause) && !closed {
+                        return Err(Unsent::lost(cause));
+                    }
+                    line.current(self.options.waits()).map_err(Unsent::lost)?;
+                    connection = line.renew(&connection).map_err(Unsent::lost)?;
+                }
+            }
         }
     }
 
@@ -502,6 +565,7 @@ fn send(
     metadata: &Metadata,
     end: Option<End>,
     waker: Option<&Waker>,
+    awaited: bool,
     encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
 ) -> Result<u64, Unsent> {
     if shared.limits.wire.is_some() && !metadata.is_empty() {
@@ -525,12 +589,13 @@ fn send(
             })?;
         encode(frame).map_err(Error::Encode)?;
         let deadline = end.and_then(|end| end.at);
-        match shared.queue(Request { frame, start, head_len, deadline }, waker) {
+        match shared.queue(Request { frame, start, head_len, deadline, awaited }, waker) {
             Queued::Call(seq) => Ok(seq),
             Queued::Ended(cause) => Err(Unsent::Ended(cause)),
-            Queued::Full(queued) => {
-                observe::limit("max_queued_bytes");
-                Err(Error::QueueFull { queued, limit: shared.limits.queued_bytes }.into())
+            Queued::Full(full) => {
+                let (limit, error) = full.error(&shared.limits);
+                observe::limit(limit);
+                Err(error.into())
             }
             Queued::TooLarge(FrameTooLarge { length, limit }) => Err(Error::TooLarge(format!(
                 "it has {length} bytes, this client's limit is {limit} (ClientBuilder::max_frame)"

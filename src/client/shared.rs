@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use netrpc_core::{
-    Cancellation, Fault,
+    Cancellation, Error, Fault,
     codec::Format,
     dialect::ClientDialect,
     error::Disconnected,
@@ -38,6 +38,22 @@ pub(super) enum Answer {
     Fault(Box<Fault>),
     /// A reply over this side's limit, of so many bytes; it was discarded.
     Oversized(usize),
+}
+
+/// Answers that may lie unread and share the buffers they were read into.
+const SHARING: usize = 64;
+
+impl Answer {
+    /// What it counts for while nobody takes it.
+    fn weight(&self) -> usize {
+        let bytes = match self {
+            Answer::Frame(frame) => frame.payload().len(),
+            Answer::Foreign(reply) => reply.0.len(),
+            Answer::Fault(fault) => fault.message().len(),
+            Answer::Oversized(_) => 0,
+        };
+        bytes + size_of::<Answer>()
+    }
 }
 
 /// What the callers and the task share.
@@ -77,6 +93,10 @@ pub(super) struct State {
     pub(super) task: Option<Waker>,
     /// No caller is left, or one has closed the connection.
     pub(super) leaving: Option<Leaving>,
+    /// Somebody waits for other calls to be over.
+    crowded: bool,
+    /// Too much lies unread, and nobody awaits anything: the task does not read.
+    pub(super) congested: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,10 +113,41 @@ pub(super) enum Queued {
     Call(u64),
     /// The connection has ended.
     Ended(Arc<Disconnected>),
-    /// The outbox is over its limit by now, holding so many bytes.
-    Full(usize),
+    /// There is no room for it.
+    Full(Full),
     /// The frame is longer than this side sends.
     TooLarge(FrameTooLarge),
+}
+
+/// Why there is no room for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// So many bytes wait to be sent.
+    Queue(usize),
+    /// So many calls are under way.
+    Calls(usize),
+    /// So many bytes of replies lie unread.
+    Unread(usize),
+}
+
+impl Full {
+    /// The limit that was met: a method of the builder, and its error.
+    pub(super) fn error(self, limits: &ClientLimits) -> (&'static str, Error) {
+        match self {
+            Full::Queue(queued) => {
+                let limit = limits.queued_bytes;
+                ("max_queued_bytes", Error::QueueFull { queued, limit })
+            }
+            Full::Calls(in_flight) => {
+                let limit = limits.calls;
+                ("max_calls", Error::TooManyCalls { in_flight, limit })
+            }
+            Full::Unread(bytes) => {
+                let limit = limits.unread_bytes;
+                ("max_unread_bytes", Error::TooMuchUnread { bytes, limit })
+            }
+        }
+    }
 }
 
 /// A request that is whole, but for its number.
@@ -105,6 +156,8 @@ pub(super) struct Request<'a> {
     pub(super) start: wire::FrameStart,
     pub(super) head_len: u16,
     pub(super) deadline: Option<Instant>,
+    /// Somebody waits for the reply.
+    pub(super) awaited: bool,
 }
 
 impl Shared {
@@ -138,6 +191,8 @@ impl Shared {
             dialect,
             task: None,
             leaving: None,
+            crowded: false,
+            congested: false,
         };
         Shared {
             limits,
@@ -154,9 +209,8 @@ impl Shared {
     /// Begins a call: the table gives the sequence number.
     pub(super) fn queue(&self, request: Request<'_>, waker: Option<&Waker>) -> Queued {
         let mut state = self.state.lock();
-        let waiting = state.queued();
-        if waiting > self.limits.queued_bytes && state.pending.closed().is_none() {
-            return Queued::Full(waiting);
+        if let Err(full) = state.admit(&self.limits, request.awaited) {
+            return Queued::Full(full);
         }
         if state.parked.is_some() {
             return state.park(request, waker, self.limits.max_frame);
@@ -202,7 +256,12 @@ impl Shared {
         cx: &mut Context<'_>,
     ) -> Poll<netrpc_core::pending::Outcome<Answer>> {
         use netrpc_core::pending::Polled;
-        let polled = self.state.lock().pending.poll(seq, cx.waker());
+        let (polled, relieved) = {
+            let mut state = self.state.lock();
+            let polled = state.pending.poll(seq, cx.waker());
+            (polled, state.relieve(&self.limits))
+        };
+        self.tell(relieved);
         match polled {
             Polled::Ready(outcome) => Poll::Ready(outcome),
             Polled::Pending { replaced } => {
@@ -215,7 +274,7 @@ impl Shared {
     /// Gives a call up, and tells the server if it may be working on it. Whether it may have run, or still
     /// will.
     pub(super) fn abandon(&self, seq: u64) -> bool {
-        let (abandoned, task) = {
+        let (abandoned, task, relieved) = {
             let mut state = self.state.lock();
             if let Some(parked) = &mut state.parked {
                 parked.forget(seq);
@@ -223,18 +282,56 @@ impl Shared {
             let abandoned = state.pending.abandon(seq);
             let task =
                 abandoned.tell_peer.then(|| state.control(|out| wire::write_cancel(out, seq)));
-            (abandoned, task)
+            (abandoned, task, state.relieve(&self.limits))
         };
         let may_run = abandoned.tell_peer;
         drop(abandoned); // its waker, not under the lock
         wake(task.flatten());
+        self.tell(relieved);
         may_run
     }
 
     /// Lets a call run though nobody waits for its answer.
     pub(super) fn detach(&self, seq: u64) {
-        let abandoned = self.state.lock().pending.abandon(seq);
+        let (abandoned, relieved) = {
+            let mut state = self.state.lock();
+            (state.pending.abandon(seq), state.relieve(&self.limits))
+        };
         drop(abandoned); // its waker, not under the lock
+        self.tell(relieved);
+    }
+
+    /// Tells those who wait for room, and the task that did not read.
+    #[inline]
+    pub(super) fn tell(&self, relieved: Relieved) {
+        if relieved.room {
+            self.changed.notify_waiters();
+        }
+        wake(relieved.task);
+    }
+
+    /// Waits until a call that nobody awaits yet would be taken.
+    pub(super) async fn ready(&self) -> Result<(), NotReady> {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let mut state = self.state.lock();
+                if let Some(cause) = state.pending.closed() {
+                    return Err(NotReady::Ended(cause.clone()));
+                }
+                let (in_flight, unread) = (state.pending.in_flight(), state.pending.unread());
+                match state.admit(&self.limits, false) {
+                    Ok(()) if state.parked.is_none() => return Ok(()),
+                    // Nobody else will take them.
+                    Err(full @ Full::Unread(_)) => return Err(NotReady::Full(full)),
+                    Err(full @ Full::Calls(_)) if in_flight == unread.calls => {
+                        return Err(NotReady::Full(full));
+                    }
+                    Ok(()) | Err(_) => state.crowded = true,
+                }
+            }
+            changed.await;
+        }
     }
 
     /// Waits until the outbox is below its limit, or the connection takes no more calls.
@@ -306,8 +403,10 @@ impl Shared {
     }
 
     fn has_room(&self) -> bool {
-        let state = self.state.lock();
-        state.queued() <= self.limits.queued_bytes || state.pending.closed().is_some()
+        let mut state = self.state.lock();
+        let room = state.admit(&self.limits, true).is_ok();
+        state.crowded |= !room;
+        room
     }
 
     /// Ends the connection; every pending call is lost.
@@ -359,11 +458,91 @@ impl Shared {
     }
 }
 
+/// Why a call would not be taken, and will not by waiting.
+pub(super) enum NotReady {
+    Ended(Arc<Disconnected>),
+    Full(Full),
+}
+
+/// Whom a call that is over leaves to be told, when the lock is released.
+#[must_use]
+pub(super) struct Relieved {
+    room: bool,
+    task: Option<Waker>,
+}
+
 impl State {
+    /// Whether there is room for a call. Of one that somebody awaits the reply is read when it comes, so
+    /// it counts only the calls that the server has not answered: its caller may well be the one who holds
+    /// the others.
+    #[inline]
+    fn admit(&self, limits: &ClientLimits, awaited: bool) -> Result<(), Full> {
+        let full = self.pending.in_flight() >= limits.calls
+            || self.pending.unread().weight > limits.unread_bytes
+            || self.queued() > limits.queued_bytes;
+        if full { self.why_full(limits, awaited) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn why_full(&self, limits: &ClientLimits, awaited: bool) -> Result<(), Full> {
+        if self.pending.closed().is_some() {
+            return Ok(()); // that is what the call is told
+        }
+        let queued = self.queued();
+        if queued > limits.queued_bytes {
+            return Err(Full::Queue(queued));
+        }
+        let counted = if awaited { self.pending.waiting() } else { self.pending.in_flight() };
+        if counted >= limits.calls {
+            return Err(Full::Calls(counted));
+        }
+        match self.pending.unread().weight {
+            bytes if bytes > limits.unread_bytes && !awaited => Err(Full::Unread(bytes)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that a call is over, or awaited.
+    #[inline]
+    pub(super) fn relieve(&mut self, limits: &ClientLimits) -> Relieved {
+        if self.crowded || self.congested {
+            return self.relieve_whom(limits);
+        }
+        Relieved { room: false, task: None }
+    }
+
+    #[cold]
+    fn relieve_whom(&mut self, limits: &ClientLimits) -> Relieved {
+        let flows = self.congested && !self.is_congested(limits);
+        self.congested &= !flows;
+        let task = if flows { self.task.take() } else { None };
+        Relieved { room: std::mem::take(&mut self.crowded), task }
+    }
+
+    /// Whether replies are to stay where they are. Not while somebody awaits one: it may be behind others.
+    pub(super) fn is_congested(&self, limits: &ClientLimits) -> bool {
+        self.pending.unread().weight > limits.unread_bytes
+            && !self.pending.is_watched()
+            && self.pending.waiting() > 0
+    }
+
     /// Bytes of requests that are not handed to the operating system yet.
     fn queued(&self) -> usize {
         let parked = self.parked.as_ref().map_or(0, Parked::bytes);
         self.outbox.len() + self.unwritten + parked
+    }
+
+    /// Gives the answer to call `seq`, whose waker goes to `wakers`.
+    pub(super) fn resolve(&mut self, seq: u64, mut answer: Answer, wakers: &mut Vec<Waker>) {
+        // A small frame would keep a buffer of up to 256 KiB for as long as nobody takes it.
+        if self.pending.unread().calls >= SHARING && !self.pending.watches(seq) {
+            answer = match answer {
+                Answer::Frame(frame) => Answer::Frame(frame.detach()),
+                other => other,
+            };
+        }
+        let weight = answer.weight();
+        self.pending.resolve_weighed(seq, answer, weight, wakers);
     }
 
     /// Appends the frame of call `seq`.
@@ -376,7 +555,7 @@ impl State {
     /// Begins a call whose request waits for the connection.
     #[cold]
     fn park(&mut self, request: Request<'_>, waker: Option<&Waker>, max_frame: u32) -> Queued {
-        let Request { frame, start, head_len, deadline } = request;
+        let Request { frame, start, head_len, deadline, .. } = request;
         let length = start.payload_len(frame);
         if u32::try_from(length).map_or(true, |length| length > max_frame) {
             return Queued::TooLarge(FrameTooLarge { length, limit: max_frame });
