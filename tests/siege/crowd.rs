@@ -21,7 +21,7 @@ use super::words::said;
 const PER_ADDRESS: u32 = 50;
 
 /// Connections that are made at the same time.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 1000;
 
 /// From which address the next connection comes.
 fn source() -> SocketAddr {
