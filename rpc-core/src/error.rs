@@ -69,6 +69,16 @@ pub enum Error {
     #[error("the server cancelled the call: {0}")]
     Cancelled(String),
 
+    /// A layer of this client ended the call.
+    #[error("a layer of the client ended the call")]
+    Layer {
+        /// Whether something was sent that may have run.
+        may_have_run: bool,
+        /// The layer's error.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     /// The server failed outside of the method: in one of its layers, say.
     #[error("the server failed: {0}")]
     Server(String),
@@ -139,9 +149,9 @@ impl Error {
             | Error::TooManyCalls { .. }
             | Error::TooMuchUnread { .. }
             | Error::Connect { .. } => false,
-            Error::Deadline { may_have_run } | Error::Shutdown { may_have_run, .. } => {
-                *may_have_run
-            }
+            Error::Deadline { may_have_run }
+            | Error::Layer { may_have_run, .. }
+            | Error::Shutdown { may_have_run, .. } => *may_have_run,
         }
     }
 

@@ -84,6 +84,8 @@ pub struct ClientBuilder {
     observer: ClientObserver,
     tls: ClientTls,
     reconnect: Option<Reconnect>,
+    #[cfg(feature = "tower")]
+    pub(super) layers: super::layer::Layers,
     #[cfg(feature = "go")]
     wire_chosen: bool,
 }
@@ -111,6 +113,8 @@ impl ClientBuilder {
             observer: ClientObserver::default(),
             tls: ClientTls::default(),
             reconnect: None,
+            #[cfg(feature = "tower")]
+            layers: Default::default(),
             #[cfg(feature = "go")]
             wire_chosen: false,
         }
@@ -293,7 +297,10 @@ impl ClientBuilder {
         let connector = transport::HttpConnect::with_path(connector, path);
         self.observer.calls(connector.target());
         let stream = transport::connect(&connector, self.limits.connect).await?;
-        Ok(Client::start(stream, self.limits, self.options, self.observer))
+        let client = Client::start(stream, self.limits, self.options, self.observer);
+        #[cfg(feature = "tower")]
+        let client = self.layers.around(client, &self.limits);
+        Ok(client)
     }
 
     /// Connects over TCP; Go's `rpc.Dial("tcp", addr)`.
@@ -324,10 +331,16 @@ impl ClientBuilder {
         let connector = self.tls.connector(connector, self.limits.wire.is_none());
         if let Some(reconnect) = self.reconnect.take() {
             let (limits, options, observer) = (self.limits, self.options, self.observer);
-            return Client::open(connector, limits, reconnect, options, observer).await;
+            let client = Client::open(connector, limits, reconnect, options, observer).await?;
+            #[cfg(feature = "tower")]
+            let client = self.layers.around(client, &self.limits);
+            return Ok(client);
         }
         let stream = transport::connect(&connector, self.limits.connect).await?;
-        Ok(Client::start(stream, self.limits, self.options, self.observer))
+        let client = Client::start(stream, self.limits, self.options, self.observer);
+        #[cfg(feature = "tower")]
+        let client = self.layers.around(client, &self.limits);
+        Ok(client)
     }
 
     fn tcp(&self, addr: impl Address) -> Tcp {
@@ -343,6 +356,9 @@ impl ClientBuilder {
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let stream = self.tls.stream(stream, self.limits.wire.is_none());
-        Client::start(stream, self.limits, self.options, self.observer)
+        let client = Client::start(stream, self.limits, self.options, self.observer);
+        #[cfg(feature = "tower")]
+        let client = self.layers.around(client, &self.limits);
+        client
     }
 }

@@ -20,6 +20,8 @@ use netrpc_core::{
 use serde::de::DeserializeOwned;
 use tokio::time::Sleep;
 
+#[cfg(feature = "tower")]
+use super::layer::Journey;
 use super::{
     Handle,
     again::{Again, Sent, has_not_run},
@@ -49,6 +51,9 @@ enum State {
     /// The call could not be made; told at the first poll.
     Failed(Error),
     Waiting(Waiting),
+    /// It passes layers, in a task of its own.
+    #[cfg(feature = "tower")]
+    Layered(Journey),
     Done,
 }
 
@@ -85,6 +90,12 @@ impl<R> Call<R> {
         Self::waiting(Waiting { connection, seq, timeout: timeout(end), again, fresh: false })
     }
 
+    #[cfg(feature = "tower")]
+    pub(super) fn layered(journey: Journey) -> Self {
+        let observed = MadeCall::default();
+        Call { state: State::Layered(journey), observed, reply: PhantomData }
+    }
+
     fn waiting(waiting: Waiting) -> Self {
         let observed = MadeCall::default();
         Call { state: State::Waiting(waiting), observed, reply: PhantomData }
@@ -98,7 +109,15 @@ impl<R> Call<R> {
 
     /// Lets the call run to its end though nobody waits for its reply.
     pub fn detach(mut self) {
-        let State::Waiting(waiting) = mem::replace(&mut self.state, State::Done) else { return };
+        let waiting = match mem::replace(&mut self.state, State::Done) {
+            State::Waiting(waiting) => waiting,
+            #[cfg(feature = "tower")]
+            State::Layered(journey) => {
+                mem::take(&mut self.observed).detach();
+                return journey.detach();
+            }
+            State::Failed(_) | State::Done => return,
+        };
         mem::take(&mut self.observed).detach();
         let Some(again) = &waiting.again else {
             return waiting.connection.shared.detach(waiting.seq);
@@ -114,6 +133,11 @@ impl<R> Call<R> {
         CallWithMetadata { call: self }
     }
 
+    /// The answer as it came.
+    pub(super) async fn answer(mut self) -> Result<Answer, Error> {
+        poll_fn(|cx| self.poll_answer(cx)).await
+    }
+
     /// The answer, once it is there.
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
         let waiting = match &mut self.state {
@@ -123,6 +147,12 @@ impl<R> Call<R> {
                     unreachable!("it was just now");
                 };
                 return Poll::Ready(Err(error));
+            }
+            #[cfg(feature = "tower")]
+            State::Layered(journey) => {
+                let answer = ready!(journey.poll_answer(cx));
+                self.state = State::Done;
+                return Poll::Ready(answer);
             }
             State::Done => panic!("`Call` polled after completion"),
         };
@@ -184,10 +214,7 @@ impl<R: DeserializeOwned> Future for Call<R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(self.poll_answer(cx));
-        let result = answer.and_then(|answer| match answer {
-            Answer::Frame(frame) => reply(&frame),
-            answer => foreign_reply(answer),
-        });
+        let result = answer.and_then(read);
         mem::take(&mut self.observed).finish(result.as_ref());
         Poll::Ready(result)
     }
@@ -206,6 +233,8 @@ impl<R> fmt::Debug for Call<R> {
         match &self.state {
             State::Failed(error) => f.debug_tuple("Call").field(error).finish(),
             State::Waiting(waiting) => f.debug_struct("Call").field("seq", &waiting.seq).finish(),
+            #[cfg(feature = "tower")]
+            State::Layered(_) => f.write_str("Call(in layers)"),
             State::Done => f.write_str("Call(done)"),
         }
     }
@@ -224,8 +253,13 @@ impl<R: DeserializeOwned> Future for CallWithMetadata<R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(self.call.poll_answer(cx));
         let result = answer.and_then(|answer| {
-            let Answer::Frame(frame) = answer else {
-                return Ok((foreign_reply(answer)?, Metadata::new()));
+            let frame = match answer {
+                Answer::Frame(frame) => frame,
+                #[cfg(feature = "tower")]
+                Answer::Layered(response) => {
+                    return Ok((response.decode()?, response.metadata().clone()));
+                }
+                answer => return Ok((foreign_reply(answer)?, Metadata::new())),
             };
             let metadata = ReplyHead::parse(frame.head())
                 .map_err(|error| broken(format!("its head: {error}")))?
@@ -238,6 +272,14 @@ impl<R: DeserializeOwned> Future for CallWithMetadata<R> {
     }
 }
 
+/// What an answer says to a caller who wants an `R`.
+pub(super) fn read<R: DeserializeOwned>(answer: Answer) -> Result<R, Error> {
+    match answer {
+        Answer::Frame(frame) => reply(&frame),
+        answer => foreign_reply(answer),
+    }
+}
+
 /// What else there may be to say to a caller who wants an `R`.
 #[cold]
 fn foreign_reply<R: DeserializeOwned>(answer: Answer) -> Result<R, Error> {
@@ -247,10 +289,21 @@ fn foreign_reply<R: DeserializeOwned>(answer: Answer) -> Result<R, Error> {
             let (body, format) = *reply;
             format.decode(&body).map_err(Error::Decode)
         }
+        #[cfg(feature = "tower")]
+        Answer::Layered(response) => response.decode(),
         Answer::Fault(fault) => Err(Error::from_fault(*fault)),
         Answer::Oversized(length) => {
             Err(Error::ReplyLost(format!("it has {length} bytes, more than this client takes")))
         }
+    }
+}
+
+/// What an answer says that is no reply.
+#[cfg(feature = "tower")]
+pub(super) fn failure(answer: Answer) -> Error {
+    match read::<serde::de::IgnoredAny>(answer) {
+        Ok(_) => broken("a reply where there was none".to_owned()),
+        Err(error) => error,
     }
 }
 
@@ -266,6 +319,6 @@ fn reply<R: DeserializeOwned>(frame: &Frame) -> Result<R, Error> {
 }
 
 /// The server has answered, but not in a way that says more than that.
-fn broken(text: String) -> Error {
+pub(super) fn broken(text: String) -> Error {
     Error::from_fault(Fault::with_code(FaultCode::BadReply, text))
 }

@@ -228,6 +228,11 @@ impl Line {
         self.state.lock().closed.is_some()
     }
 
+    #[cfg(feature = "tower")]
+    pub(super) fn limits(&self) -> &ClientLimits {
+        &self.limits
+    }
+
     pub(super) fn runtime(&self) -> &Runtime {
         &self.runtime
     }

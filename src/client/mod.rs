@@ -4,6 +4,8 @@ mod again;
 mod builder;
 mod call;
 mod connection;
+#[cfg(feature = "tower")]
+pub(crate) mod layer;
 mod line;
 mod method;
 mod options;
@@ -28,7 +30,7 @@ use std::{
 
 use netrpc_core::{
     Error, Metadata,
-    codec::EncodeError,
+    codec::{EncodeError, Format},
     error::Disconnected,
     wire::{self, FrameTooLarge, RequestFields, WriteHeadError},
 };
@@ -53,7 +55,7 @@ use again::{Again, can_be_sent_again};
 use builder::ClientLimits;
 use line::{Line, is_hopeless};
 use options::End;
-use shared::{NotReady, Queued, Request, Shared};
+use shared::{Answer, NotReady, Queued, Request, Shared};
 
 /// A connection to a server, to call its methods by name.
 ///
@@ -92,6 +94,9 @@ pub struct Client {
     options: Arc<CallOptions>,
     /// Whom it tells of its calls.
     observer: ClientObserver,
+    /// What its calls pass first.
+    #[cfg(feature = "tower")]
+    layers: Option<layer::Stack>,
 }
 
 /// Where calls go.
@@ -177,6 +182,8 @@ impl Client {
             route: Route::One(Arc::new(Handle { shared })),
             options: Arc::new(options),
             observer,
+            #[cfg(feature = "tower")]
+            layers: None,
         }
     }
 
@@ -188,7 +195,13 @@ impl Client {
         observer: ClientObserver,
     ) -> Result<Client, Error> {
         let line = Line::open(connector, limits, reconnect, observer.clone()).await?;
-        Ok(Client { route: Route::Line(line), options: Arc::new(options), observer })
+        Ok(Client {
+            route: Route::Line(line),
+            options: Arc::new(options),
+            observer,
+            #[cfg(feature = "tower")]
+            layers: None,
+        })
     }
 
     /// The same connection with other options: those set in `options` replace this client's, the
@@ -196,7 +209,7 @@ impl Client {
     #[must_use = "the options are those of the client that is returned"]
     pub fn with(&self, options: CallOptions) -> Client {
         let options = Arc::new(self.options.overridden_by(options));
-        Client { route: self.route.clone(), options, observer: self.observer.clone() }
+        Client { options, ..self.clone() }
     }
 
     /// Calls a method and waits for its reply; Go's `client.Call`.
@@ -215,29 +228,38 @@ impl Client {
         R: DeserializeOwned,
     {
         let observed = MadeCall::begin(&self.observer, method.name(), &self.options);
-        let outcome = self.call_through(method.name(), args, &observed).await;
+        #[cfg(feature = "tower")]
+        if let Some(stack) = &self.layers {
+            let passing = Box::pin(self.call_layered(stack, method.name(), args, &observed));
+            let outcome = passing.await;
+            observed.finish(outcome.as_ref());
+            return outcome;
+        }
+        let outcome = self.exchange(method.name(), args, &observed, call::read).await;
         observed.finish(outcome.as_ref());
         outcome
     }
 
-    async fn call_through<A, R>(
+    /// Sends a call, again where it may be, and reads the answer.
+    async fn exchange<A, R>(
         &self,
         method: &str,
         args: &A,
         observed: &MadeCall,
+        read: fn(Answer) -> Result<R, Error>,
     ) -> Result<R, Error>
     where
-        A: Serialize + ?Sized,
-        R: DeserializeOwned,
+        A: Arguments + ?Sized,
     {
         let mut end = self.options.end()?;
         loop {
             // The waker is left with the request, which spares a look at the table of calls.
             let call = poll_fn(|cx| {
-                Poll::Ready(self.start_call(method, args, end, Some(cx.waker()), observed))
+                let waker = Some(cx.waker());
+                Poll::Ready(self.start_call::<A, R>(method, args, end, waker, observed))
             });
             match call.await {
-                Ok(call) => match call.await {
+                Ok(call) => match call.answer().await.and_then(read) {
                     Err(error) if self.sends_again(&error) => {}
                     outcome => return outcome,
                 },
@@ -280,6 +302,10 @@ impl Client {
         args: &A,
         observed: &MadeCall,
     ) -> Result<Call<R>, Error> {
+        #[cfg(feature = "tower")]
+        if let Some(stack) = &self.layers {
+            return self.go_layered(stack, method, args, observed);
+        }
         let end = self.options.end()?;
         match &self.route {
             Route::Line(line) if self.options.waits() => {
@@ -304,7 +330,7 @@ impl Client {
         observed: &MadeCall,
     ) -> Result<Call<R>, Error>
     where
-        A: Serialize + ?Sized,
+        A: Arguments + ?Sized,
     {
         match &self.route {
             Route::One(connection) => {
@@ -326,7 +352,7 @@ impl Client {
         }
     }
 
-    fn send<A: Serialize + ?Sized>(
+    fn send<A: Arguments + ?Sized>(
         &self,
         connection: &Handle,
         method: &str,
@@ -337,7 +363,7 @@ impl Client {
     ) -> Result<u64, Unsent> {
         let metadata = self.metadata(connection, observed);
         let shared = &*connection.shared;
-        let encode = |frame: &mut Vec<u8>| shared.format.encode(frame, args);
+        let encode = |frame: &mut Vec<u8>| args.encode(&shared.format, frame);
         send(shared, method, &metadata, end, waker, waker.is_some(), encode)
     }
 
@@ -347,6 +373,15 @@ impl Client {
             None => observed.metadata(&self.options.metadata),
             // What Go's protocols cannot carry stays here.
             Some(_) => Cow::Borrowed(&self.options.metadata),
+        }
+    }
+
+    /// Whether the server is a Go program.
+    #[cfg(feature = "tower")]
+    fn speaks_go(&self) -> bool {
+        match &self.route {
+            Route::One(connection) => connection.shared.limits.wire.is_some(),
+            Route::Line(line) => line.limits().wire.is_some(),
         }
     }
 
@@ -455,6 +490,10 @@ impl Client {
     }
 
     async fn ready_at_last(&self) -> Result<(), Error> {
+        #[cfg(feature = "tower")]
+        if let Some(stack) = &self.layers {
+            stack.ready().await;
+        }
         let line = match &self.route {
             Route::One(connection) => {
                 return connection.shared.ready().await.map_err(|not| match not {
@@ -527,6 +566,18 @@ impl Debug for Client {
             .field("state", &self.state())
             .field("options", &self.options)
             .finish_non_exhaustive()
+    }
+}
+
+/// What a call takes: anything that can be encoded, or is encoded already.
+trait Arguments {
+    /// Appends them to a request.
+    fn encode(&self, format: &Format, out: &mut Vec<u8>) -> Result<(), EncodeError>;
+}
+
+impl<A: Serialize + ?Sized> Arguments for A {
+    fn encode(&self, format: &Format, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        format.encode(out, self)
     }
 }
 

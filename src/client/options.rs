@@ -141,6 +141,21 @@ impl CallOptions {
         }
     }
 
+    /// The latest that a call may take, once it is made.
+    #[cfg(feature = "tower")]
+    pub(crate) fn latest(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The same options for a call that was made and has to be over then.
+    #[cfg(feature = "tower")]
+    pub(crate) fn until(self, end: Option<End>) -> Self {
+        match end.and_then(|end| end.at) {
+            Some(at) => CallOptions { timeout: None, deadline: Some(at), ..self },
+            None => self,
+        }
+    }
+
     /// Whether calls wait for a connection.
     pub(crate) fn waits(&self) -> bool {
         self.wait_for_ready == Some(true)

@@ -36,6 +36,9 @@ pub(super) enum Answer {
     Foreign(Box<(Bytes, Format)>),
     /// The error of one.
     Fault(Box<Fault>),
+    /// A reply that has passed layers.
+    #[cfg(feature = "tower")]
+    Layered(Box<super::layer::Response>),
     /// A reply over this side's limit, of so many bytes; it was discarded.
     Oversized(usize),
 }
@@ -50,6 +53,8 @@ impl Answer {
             Answer::Frame(frame) => frame.payload().len(),
             Answer::Foreign(reply) => reply.0.len(),
             Answer::Fault(fault) => fault.message().len(),
+            #[cfg(feature = "tower")]
+            Answer::Layered(response) => response.body().len(),
             Answer::Oversized(_) => 0,
         };
         bytes + size_of::<Answer>()

@@ -28,22 +28,29 @@
 //!
 //! # What a call ends with
 //!
-//! | a layer's error | on the server: the caller sees |
-//! |---|---|
-//! | a [`Fault`](crate::Fault), wrapped or not | that |
-//! | `tower::timeout::error::Elapsed` | [`Error::Deadline`](crate::Error::Deadline) |
-//! | `tower::load_shed::error::Overloaded` | [`Refusal::Overloaded`](crate::Refusal::Overloaded): another try later may succeed |
-//! | any other, and panics | [`Error::Server`](crate::Error::Server) with its text |
+//! | a layer's error | on the server: the caller sees | on the client |
+//! |---|---|---|
+//! | a [`Fault`](crate::Fault), wrapped or not | that | |
+//! | an [`Error`](crate::Error) | | that |
+//! | `tower::timeout::error::Elapsed` | [`Error::Deadline`](crate::Error::Deadline) | the same |
+//! | `tower::load_shed::error::Overloaded` | [`Refusal::Overloaded`](crate::Refusal::Overloaded): another try later may succeed | [`Error::Layer`](crate::Error::Layer) |
+//! | any other | [`Error::Server`](crate::Error::Server) with its text | [`Error::Layer`](crate::Error::Layer) |
 //!
-//! None of them promises that the method has not run when it has.
+//! None of them promises that the method has not run when it has. A layer of a server that panics is an error
+//! of its call; one of a client panics in who awaits [`call`](crate::Client::call).
 //!
 //! Where there is no layer, a call costs what it costs without the feature `tower`.
 
 pub(crate) mod shared;
 
+/// What layers of a client see.
+pub mod client {
+    pub use crate::client::layer::{Next, NextFuture, Request, Response};
+}
+
 /// What layers of a server see.
 pub mod server {
-    pub use crate::server::layer::{Next, Request, Response};
+    pub use crate::server::layer::{Next, NextFuture, Request, Response};
 }
 
 /// What tower's own layers fail with.

@@ -1,5 +1,6 @@
 //! Layers of tower around calls.
 
+mod client;
 #[path = "../common/mod.rs"]
 mod common;
 mod server;
