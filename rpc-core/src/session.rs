@@ -39,7 +39,7 @@ pub struct ServerSession<C, W> {
     /// Calls that run elsewhere, by sequence number.
     running: HashMap<u64, C, FxBuildHasher>,
     /// Calls that are answered and whose handlers still run elsewhere.
-    lingering: usize,
+    lingering: Vec<Option<C>>,
     waiting: Waiting<W>,
     /// Why new requests are refused, if they are.
     draining: Option<&'static str>,
@@ -76,7 +76,7 @@ impl<C, W> ServerSession<C, W> {
         ServerSession {
             limits,
             running: HashMap::default(),
-            lingering: 0,
+            lingering: Vec::new(),
             waiting: Waiting::default(),
             draining: None,
         }
@@ -134,15 +134,16 @@ impl<C, W> ServerSession<C, W> {
     }
 
     /// Call `seq` has been answered, and its handler still runs: nobody waits for it any more, but it
-    /// counts.
+    /// counts, and what the driver keeps of it stays.
     pub fn lingers(&mut self, seq: u64) {
-        self.finished(seq);
-        self.lingering += 1;
+        let call = self.running.remove(&seq);
+        self.lingering.push(call);
     }
 
     /// The handler of a call that [lingered](Self::lingers) has ended.
     pub fn ended(&mut self) {
-        self.lingering -= 1;
+        // Whose it was does not matter: each holds one place.
+        self.lingering.pop();
     }
 
     /// The next call that waited and may run now.
@@ -183,7 +184,7 @@ impl<C, W> ServerSession<C, W> {
 
     /// Whether no call runs or waits.
     pub fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.waiting.is_empty() && self.lingering == 0
+        self.running.is_empty() && self.waiting.is_empty() && self.lingering.is_empty()
     }
 
     /// The calls that run elsewhere.
@@ -193,7 +194,7 @@ impl<C, W> ServerSession<C, W> {
 
     /// How many calls have a slot.
     pub fn running_len(&self) -> usize {
-        self.running.len() + self.lingering
+        self.running.len() + self.lingering.len()
     }
 
     /// Forgets the calls that wait: their connection is gone.

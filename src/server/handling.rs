@@ -58,9 +58,10 @@ impl<IO: Stream> Passage<IO> {
         run: Run<IO>,
         entry: Arc<Entry>,
         cx: Context,
-        body: Body,
+        mut body: Body,
         (start, mut reply): Unsealed,
     ) -> Result<Reply, Fault> {
+        body.detach();
         let handle = self.connection.workers.handle().clone();
         let here = Here::now();
         let ran = handle.spawn_blocking(move || {

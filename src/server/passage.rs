@@ -186,6 +186,7 @@ impl<IO: Stream> Connection<IO> {
                 driver.output.push(&mut frame);
                 driver.scratch = frame;
                 if lingers {
+                    driver.started(seq, passage.cancellation.clone());
                     driver.session.lingers(seq);
                     MutexGuard::unlocked(driver, || passage.linger());
                 }
