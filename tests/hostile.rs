@@ -3,13 +3,22 @@
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use common::{Raw, dial, encoded, listen, pipe, request, soon};
 use netrpc::{CallOptions, Client, Disconnected, Error, Refusal, Server, SyncPolicy, service};
 use netrpc_core::wire::{self, FaultCode, GoAwayBody, GoAwayCode, Kind, Preface};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
@@ -473,4 +482,130 @@ impl DefaultGate for Arc<Semaphore> {
     fn default_gate() -> Self {
         Arc::new(Semaphore::new(0))
     }
+}
+
+/// A peer that says the same thing again and again, without a pause, and takes what it is told only when
+/// it is allowed to.
+struct Torrent {
+    greeting: Vec<u8>,
+    words: Vec<u8>,
+    left: Arc<AtomicUsize>,
+    listens: Arc<AtomicBool>,
+    heard: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Torrent {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let greeting = std::mem::take(&mut self.greeting);
+        buf.put_slice(&greeting);
+        while self.left.load(Relaxed) > 0 && buf.remaining() >= self.words.len() {
+            buf.put_slice(&self.words);
+            self.left.fetch_sub(1, Relaxed);
+        }
+        if buf.filled().is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+}
+
+impl AsyncWrite for Torrent {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if !self.listens.load(Relaxed) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.heard.fetch_add(bytes.len(), Relaxed);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn torrent(words: Vec<u8>, left: usize, listens: bool) -> (Torrent, Arc<AtomicUsize>) {
+    let (listens, heard) = (Arc::new(listens.into()), Arc::default());
+    let greeting = Preface::OURS.to_bytes().to_vec();
+    let left = Arc::new(left.into());
+    (Torrent { greeting, words, left, listens, heard: Arc::clone(&heard) }, heard)
+}
+
+/// Runs on a thread of its own, since what hangs on a runtime's only thread stops its timers too.
+fn within_time(test: impl Future<Output = ()> + Send + 'static) {
+    let (done, over) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(test);
+        done.send(())
+    });
+    over.recv_timeout(Duration::from_secs(20)).expect("it has its turn");
+}
+
+#[test]
+fn a_client_that_never_pauses_leaves_the_others_their_turn() {
+    within_time(async {
+        let server = Server::builder().sync_policy(SyncPolicy::Inline).build();
+        server.register(Echo { gate: Arc::default_gate() }).unwrap();
+        let (torrent, heard) = torrent(request(1, "Echo.Number", &encoded(&7)), usize::MAX, true);
+        let serving = server.clone();
+        tokio::spawn(async move { serving.serve_conn(torrent).await });
+        let neighbour = pipe(&server);
+        for _ in 0..5 {
+            is_alive(&neighbour).await;
+        }
+        assert!(heard.load(Relaxed) > 100_000, "it was answered meanwhile");
+    });
+}
+
+#[test]
+fn a_server_that_never_pauses_leaves_the_others_their_turn() {
+    within_time(async {
+        let mut pings = Vec::new();
+        wire::write_ping(&mut pings, 1);
+        let (torrent, heard) = torrent(pings, usize::MAX, true);
+        let client = Client::new(torrent);
+        let neighbour = pipe(&server());
+        for _ in 0..5 {
+            is_alive(&neighbour).await;
+        }
+        assert!(heard.load(Relaxed) > 100_000, "it was answered meanwhile");
+        drop(client);
+    });
+}
+
+/// Its pongs would fill the memory.
+#[tokio::test]
+async fn a_server_that_asks_and_does_not_listen_is_not_answered_for_ever() {
+    let mut ping = Vec::new();
+    wire::write_ping(&mut ping, 1);
+    let (torrent, heard) = torrent(ping, 1_000_000, false);
+    let (listens, left) = (torrent.listens.clone(), torrent.left.clone());
+    let client = Client::builder().max_queued_bytes(1000).connect(torrent);
+    let all_said = async {
+        while left.load(Relaxed) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(all_said).await;
+    listens.store(true, Relaxed);
+    let written = async {
+        while heard.load(Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    soon(written).await;
+    let heard = heard.load(Relaxed);
+    assert!(heard < 5000, "{heard} bytes were kept for it");
+    drop(client);
 }

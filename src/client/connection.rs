@@ -30,8 +30,12 @@ use super::{
     shared::{Answer, Leaving, Shared},
 };
 use crate::{
-    observe::ObservedConnection, outgoing::Outgoing, quiet::Quiet, read::Input, sync,
-    turn::step_aside,
+    observe::ObservedConnection,
+    outgoing::Outgoing,
+    quiet::Quiet,
+    read::Input,
+    sync,
+    turn::{READS, step_aside},
 };
 
 /// Starts the task that owns `io`.
@@ -136,15 +140,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Task<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
     /// Ready with what ended the connection.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Disconnected> {
+        let mut reads = 0;
         loop {
             if self.congested {
                 self.congested = self.shared.state.lock().congested;
             }
             while !self.congested
+                && reads < READS
                 && let Poll::Ready(read) = self.input.poll_read(&mut self.io, cx)
             {
                 if let Err(cause) = self.receive(read) {
                     return Poll::Ready(cause);
+                }
+                reads += 1;
+                if reads == READS {
+                    // What there is to write is written yet.
+                    step_aside(cx);
                 }
             }
             if let Some(handshake) = &mut self.handshake
@@ -472,9 +483,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         self.control(|out| wire::write_fault(out, seq, code, &text, &[], max));
     }
 
-    /// Appends a control frame. This task is awake, so nobody has to be woken.
+    /// Appends an answer to what the server asks for, unless it does not read what it is told already.
+    /// This task is awake, so nobody has to be woken.
     fn control(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        let task = self.shared.state.lock().control(write);
+        let mut state = self.shared.state.lock();
+        if state.queued() > self.shared.limits.queued_bytes {
+            return;
+        }
+        let task = state.control(write);
+        drop(state);
         // A waker left from an earlier sleep; not dropped under the lock.
         drop(task);
     }

@@ -532,7 +532,7 @@ impl State {
     }
 
     /// Bytes of requests that are not handed to the operating system yet.
-    fn queued(&self) -> usize {
+    pub(super) fn queued(&self) -> usize {
         let parked = self.parked.as_ref().map_or(0, Parked::bytes);
         self.outbox.len() + self.unwritten + parked
     }

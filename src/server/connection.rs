@@ -31,7 +31,7 @@ use crate::{
     observe::ObservedConnection,
     outgoing::Outgoing,
     sync::{self, Mutex, MutexGuard},
-    turn::step_aside,
+    turn::{READS, step_aside},
 };
 
 /// What a connection is made of.
@@ -145,6 +145,7 @@ impl<IO: Stream> Connection<IO> {
         cx: &mut TaskContext<'_>,
     ) -> Work {
         let mut watched = None;
+        let mut reads = 0;
         loop {
             if !self.open_mail(driver, cx) {
                 return Work::Waits;
@@ -171,7 +172,14 @@ impl<IO: Stream> Connection<IO> {
                 // There was no room for more replies, and now there is.
                 Served::OutputFull if !full => continue,
                 Served::All if !full => match driver.poll_read(cx) {
-                    Poll::Ready(Ok(())) => continue,
+                    Poll::Ready(Ok(())) => {
+                        reads += 1;
+                        if reads == READS {
+                            step_aside(cx);
+                            return Work::Waits;
+                        }
+                        continue;
+                    }
                     Poll::Ready(Err(end)) => return Work::Over(end),
                     Poll::Pending => {}
                 },
