@@ -15,7 +15,7 @@ use netrpc_core::{
     service::{Body, Entry, EntryHandler, Finished, HandlerFuture, MethodTable, ReplyBuf},
     session::{self, Admission, Cancelled},
     wire::{
-        self, AckFrame, Frame, FrameStart, Incoming, Kind, MalformedSession, RequestHead,
+        self, AckFrame, Frame, FrameStart, Incoming, Kind, MalformedSession, RawHead, RequestHead,
         SessionFrame,
     },
 };
@@ -178,8 +178,13 @@ impl<IO: Stream> Connection<IO> {
         table: &MethodTable,
         watched: &mut Watched<'a>,
     ) -> Result<Turn, Disconnected> {
-        let head = match RequestHead::parse(frame.head()) {
-            Ok(head) => head,
+        // Only a name that is not found has to be known to be text.
+        let read = RawHead::split(frame.head()).and_then(|head| match table.get(head.name()) {
+            Some(entry) => Ok((head.parse_as(entry.full_name())?, Some(entry))),
+            None => Ok((head.parse()?, None)),
+        });
+        let (head, found) = match read {
+            Ok(read) => read,
             Err(error) => {
                 let fault = Fault::with_code(error.fault_code(), error.to_string());
                 self.refuse(driver, frame.seq, (None, frame.head()), &fault);
@@ -192,7 +197,7 @@ impl<IO: Stream> Connection<IO> {
             return Ok(Turn::Ours);
         }
         let deadline = head.deadline.and_then(|left| session::deadline(now(), left));
-        let target = match table.find(head.method) {
+        let target = match found.map_or_else(|| table.find(head.method), Ok) {
             Ok(entry) => Ok(entry),
             Err(fault) if self.server.passes => Err(Missing::new(head.method, fault)),
             Err(fault) => {

@@ -155,8 +155,8 @@ pub enum RegisterError {
 /// Every method of a server at one moment, by its full name.
 #[derive(Default)]
 pub struct MethodTable {
-    /// `Service.Method`, and the same for aliases.
-    methods: HashMap<String, Arc<Entry>, FxBuildHasher>,
+    /// `Service.Method`, and the same for aliases; by their bytes, as they arrive.
+    methods: HashMap<Box<[u8]>, Arc<Entry>, FxBuildHasher>,
     /// Service names, sorted.
     services: Vec<String>,
 }
@@ -168,7 +168,7 @@ impl MethodTable {
             table.services.push(service.key().clone());
             for entry in service.value() {
                 for name in entry.names() {
-                    table.methods.insert(name, entry.clone());
+                    table.methods.insert(name.into_bytes().into(), entry.clone());
                 }
             }
         }
@@ -182,10 +182,13 @@ impl MethodTable {
     /// A fault with the text Go's server sends: ill-formed without a dot, else no such service or
     /// method. The service's name ends at the last dot.
     pub fn find(&self, name: &str) -> Result<&Arc<Entry>, Fault> {
-        match self.methods.get(name) {
-            Some(entry) => Ok(entry),
-            None => Err(self.missing(name)),
-        }
+        self.get(name.as_bytes()).ok_or_else(|| self.missing(name))
+    }
+
+    /// The method of which these bytes are the whole name.
+    #[inline]
+    pub fn get(&self, name: &[u8]) -> Option<&Arc<Entry>> {
+        self.methods.get(name)
     }
 
     #[cold]
@@ -209,11 +212,9 @@ impl MethodTable {
     /// Every method, sorted by service and name; once, however many names it answers to.
     pub fn entries(&self) -> Vec<&Arc<Entry>> {
         // An alias leads to the entry as well, under another key.
-        let own = |(name, entry): &(&String, &Arc<Entry>)| {
-            name.strip_prefix(entry.service()).and_then(|name| name.strip_prefix('.'))
-                == Some(entry.name())
-        };
-        let mut entries: Vec<_> = self.methods.iter().filter(own).map(|(_, entry)| entry).collect();
+        let named = self.methods.iter().map(|(name, entry)| (&**name, entry));
+        let own = named.filter(|(name, entry)| *name == entry.full_name.as_bytes());
+        let mut entries: Vec<_> = own.map(|(_, entry)| entry).collect();
         entries.sort_by_key(|entry| (entry.service(), entry.name()));
         entries
     }
@@ -221,7 +222,8 @@ impl MethodTable {
 
 impl fmt::Debug for MethodTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut names: Vec<_> = self.methods.keys().collect();
+        let mut names: Vec<_> =
+            self.methods.keys().map(|name| String::from_utf8_lossy(name)).collect();
         names.sort();
         f.debug_set().entries(names).finish()
     }

@@ -67,7 +67,7 @@ pub use kind::Kind;
 pub use notice::{MAX_MESSAGE, MalformedBody};
 pub use preface::{Encoding, Foreign, NotNetrpc, PREFACE_LEN, Preface, Unacceptable, VERSION};
 pub use request::{
-    MAX_METHOD_NAME, RequestFields, RequestHead, WriteHeadError, rewrite_deadline,
+    MAX_METHOD_NAME, RawHead, RequestFields, RequestHead, WriteHeadError, rewrite_deadline,
     write_request_head,
 };
 pub use session::{AckFrame, MalformedSession, SessionFrame, SessionKey, write_ack, write_session};

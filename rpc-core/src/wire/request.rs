@@ -42,18 +42,66 @@ impl<'a> RequestHead<'a> {
     /// [`HeadError::fault_code`]; the connection lives.
     #[inline]
     pub fn parse(head: &'a [u8]) -> Result<RequestHead<'a>, HeadError> {
+        RawHead::split(head)?.parse()
+    }
+}
+
+/// A request's head of which nothing was read but where its name ends.
+///
+/// Who knows all names there are can look this one up as it came: a name that is found is UTF-8, and
+/// to find that out of one that is not would take longer than to look it up.
+#[derive(Clone, Copy, Debug)]
+pub struct RawHead<'a> {
+    name: &'a [u8],
+    fields: &'a [u8],
+}
+
+impl<'a> RawHead<'a> {
+    /// Finds the name.
+    ///
+    /// # Errors
+    ///
+    /// If the head ends before its name does.
+    #[inline]
+    pub fn split(head: &'a [u8]) -> Result<RawHead<'a>, HeadError> {
         let short = HeadError::Short("the method's name");
         let (&len, rest) = head.split_first().ok_or(short)?;
         let (name, fields) = rest.split_at_checked(len.into()).ok_or(short)?;
-        let method = std::str::from_utf8(name).map_err(|_| HeadError::Name)?;
+        Ok(RawHead { name, fields })
+    }
+
+    /// The method's name; it may be anything.
+    #[inline]
+    pub fn name(self) -> &'a [u8] {
+        self.name
+    }
+
+    /// Reads it whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`RequestHead::parse`].
+    #[inline]
+    pub fn parse(self) -> Result<RequestHead<'a>, HeadError> {
+        let method = std::str::from_utf8(self.name).map_err(|_| HeadError::Name)?;
         if method.is_empty() {
             return Err(HeadError::Name);
         }
-        if fields.is_empty() {
+        self.parse_as(method)
+    }
+
+    /// Reads it whole, but for the name, which is known to be that of `method`.
+    ///
+    /// # Errors
+    ///
+    /// As [`RequestHead::parse`].
+    #[inline]
+    pub fn parse_as(self, method: &'a str) -> Result<RequestHead<'a>, HeadError> {
+        if self.fields.is_empty() {
             let metadata = RawMetadata::default();
             return Ok(RequestHead { method, deadline: None, metadata, stamp: None });
         }
-        let Fields { deadline, metadata, stamp, standing: _ } = Fields::parse(fields)?;
+        let Fields { deadline, metadata, stamp, standing: _ } = Fields::parse(self.fields)?;
         Ok(RequestHead { method, deadline, metadata, stamp })
     }
 }
