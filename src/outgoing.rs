@@ -22,9 +22,11 @@ const SLICES: usize = 16;
 /// A queue of whole frames: small ones share a buffer, large ones keep theirs.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    /// None is empty, except that a single one may be: the buffer kept for the next batch.
+    /// What goes before the tail: large frames, and tails that have become large. None is empty.
     chunks: VecDeque<Vec<u8>>,
-    /// Bytes of the first chunk that are written already.
+    /// Small frames, one after the other. Kept for the next batch when it is written.
+    tail: Vec<u8>,
+    /// Bytes of the first chunk, or of the tail if there is none, that are written already.
     written: usize,
     /// Bytes that are not.
     len: usize,
@@ -45,7 +47,7 @@ impl Outgoing {
 
     /// Whether an idle connection would keep memory here.
     pub(crate) fn holds_memory(&self) -> bool {
-        self.is_empty() && self.chunks.capacity() > 0
+        self.is_empty() && (self.tail.capacity() > 0 || self.chunks.capacity() > 0)
     }
 
     /// Gives memory back, unless something is in it.
@@ -65,18 +67,16 @@ impl Outgoing {
     }
 
     /// Appends a frame. A large one is taken, and an empty buffer left; a small one is copied.
+    #[inline]
     pub(crate) fn push(&mut self, frame: &mut Vec<u8>) {
+        self.len += frame.len();
         if frame.len() < LARGE {
-            self.len += frame.len();
             self.tail().extend_from_slice(frame);
             frame.clear();
-            return;
+        } else {
+            self.end_tail();
+            self.chunks.push_back(std::mem::take(frame));
         }
-        if self.len == 0 {
-            self.chunks.clear();
-        }
-        self.len += frame.len();
-        self.chunks.push_back(std::mem::take(frame));
     }
 
     /// Takes everything from `other`.
@@ -88,28 +88,20 @@ impl Outgoing {
             return;
         }
         debug_assert_eq!(other.written, 0, "what is being written stays where it is");
-        self.len += std::mem::take(&mut other.len);
+        other.len = 0;
         for mut chunk in other.chunks.drain(..) {
-            if chunk.len() < LARGE {
-                self.tail().append(&mut chunk);
-            } else {
-                self.chunks.push_back(chunk);
-            }
+            self.push(&mut chunk);
         }
+        self.push(&mut other.tail);
     }
 
     /// Hands everything over, in pieces of whole frames.
     pub(crate) fn drain(&mut self, mut take: impl FnMut(&[u8])) {
         debug_assert_eq!(self.written, 0, "what is being written stays where it is");
-        if self.len == 0 {
-            return;
-        }
-        let last = self.chunks.len() - 1;
-        self.chunks.iter().for_each(|chunk| take(chunk));
-        self.chunks.drain(..last);
-        self.chunks[0].clear();
-        if self.chunks[0].capacity() > KEEP {
-            self.chunks.clear();
+        self.chunks.drain(..).for_each(|chunk| take(&chunk));
+        if !self.tail.is_empty() {
+            take(&self.tail);
+            self.clear_tail();
         }
         self.len = 0;
     }
@@ -125,12 +117,16 @@ impl Outgoing {
     ) -> Poll<io::Result<()>> {
         while self.len > 0 {
             let io = Pin::new(&mut *io);
-            let n = if self.chunks.len() == 1 || !io.is_write_vectored() {
-                ready!(io.poll_write(cx, &self.chunks[0][self.written..]))?
-            } else {
-                let mut slices = [IoSlice::new(&[]); SLICES];
-                let used = self.slices(&mut slices);
-                ready!(io.poll_write_vectored(cx, &slices[..used]))?
+            let n = match self.chunks.front() {
+                None => ready!(io.poll_write(cx, &self.tail[self.written..]))?,
+                Some(chunk) if !io.is_write_vectored() => {
+                    ready!(io.poll_write(cx, &chunk[self.written..]))?
+                }
+                Some(_) => {
+                    let mut slices = [IoSlice::new(&[]); SLICES];
+                    let used = self.slices(&mut slices);
+                    ready!(io.poll_write_vectored(cx, &slices[..used]))?
+                }
             };
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -148,17 +144,35 @@ impl Outgoing {
     }
 
     /// The buffer that small frames are appended to.
+    #[inline]
     fn tail(&mut self) -> &mut Vec<u8> {
-        if self.chunks.back().is_none_or(|chunk| chunk.len() >= LARGE) {
-            self.chunks.push_back(Vec::new());
+        if self.tail.len() >= LARGE {
+            self.end_tail();
         }
-        self.chunks.back_mut().expect("there is one now")
+        &mut self.tail
+    }
+
+    /// What comes now goes behind the tail.
+    fn end_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push_back(std::mem::take(&mut self.tail));
+        }
+    }
+
+    /// The tail is written: its buffer is for the next batch, unless it is too large to keep.
+    fn clear_tail(&mut self) {
+        if self.tail.capacity() > KEEP {
+            self.tail = Vec::new();
+        } else {
+            self.tail.clear();
+        }
     }
 
     fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
         let mut skip = self.written;
         let mut used = 0;
-        for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
+        let tail = (!self.tail.is_empty()).then_some(&self.tail);
+        for (slice, chunk) in slices.iter_mut().zip(self.chunks.iter().chain(tail)) {
             *slice = IoSlice::new(&chunk[skip..]);
             skip = 0;
             used += 1;
@@ -168,19 +182,20 @@ impl Outgoing {
 
     fn advance(&mut self, mut n: usize) {
         self.len -= n;
-        while n > 0 {
-            let left = self.chunks[0].len() - self.written;
+        while let Some(chunk) = self.chunks.front() {
+            let left = chunk.len() - self.written;
             if n < left {
                 self.written += n;
                 return;
             }
             n -= left;
             self.written = 0;
-            if self.chunks.len() == 1 && self.chunks[0].capacity() <= KEEP {
-                self.chunks[0].clear();
-            } else {
-                self.chunks.pop_front();
-            }
+            self.chunks.pop_front();
+        }
+        self.written += n;
+        if self.written == self.tail.len() {
+            self.written = 0;
+            self.clear_tail();
         }
     }
 }
@@ -286,7 +301,8 @@ mod tests {
                 assert!(queue.is_empty());
                 assert_eq!(progress, expected.len() as u64);
                 assert!(sip.taken == expected, "at once {at_once}, vectored {vectored}");
-                let kept: usize = queue.chunks.iter().map(Vec::capacity).sum();
+                assert!(queue.chunks.is_empty());
+                let kept = queue.tail.capacity();
                 assert!(kept <= KEEP, "{kept} bytes kept");
             }
         }
