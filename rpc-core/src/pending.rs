@@ -120,31 +120,36 @@ impl<T> Pending<T> {
     ///
     /// # Errors
     /// What ended the connection, if it has ended.
+    #[inline]
     pub fn begin(&mut self) -> Result<u64, Arc<Disconnected>> {
         if let Some(cause) = &self.closed {
             return Err(cause.clone());
         }
         let index = self.vacant;
         let waiting = State::Waiting { end: NOT_QUEUED, waker: None };
-        match self.slots.get_mut(index) {
+        let generation = match self.slots.get_mut(index) {
             Some(slot) => {
-                let State::Vacant(next) = std::mem::replace(&mut slot.state, waiting) else {
+                let State::Vacant(next) = slot.state else {
                     unreachable!("the list of vacant slots holds vacant slots");
                 };
+                slot.state = waiting;
                 self.vacant = next;
+                slot.generation
             }
             None => {
                 self.slots.push(Slot { generation: self.fresh, state: waiting });
                 self.vacant = self.slots.len();
+                self.fresh
             }
-        }
+        };
         self.in_flight += 1;
         self.waiting += 1;
-        Ok(seq(self.slots[index].generation, index))
+        Ok(seq(generation, index))
     }
 
     /// Notes where the request of call `seq` ends in the stream of all bytes sent, and whom to wake if
     /// that is known already: then the first [`poll`](Self::poll) can be spared.
+    #[inline]
     pub fn queued(&mut self, seq: u64, end_of_request: u64, first_waker: Option<&Waker>) {
         if let Some(State::Waiting { end, waker }) = self.state(seq) {
             *end = end_of_request;
@@ -164,32 +169,34 @@ impl<T> Pending<T> {
     ///
     /// # Panics
     /// If the call has left the table: a future was polled after it was ready.
+    #[inline]
     pub fn poll(&mut self, seq: u64, waker: &Waker) -> Polled<T> {
         match self.state(seq) {
-            Some(State::Ready(..)) => {}
             Some(State::Waiting { waker: kept, .. }) => {
                 let same = kept.as_ref().is_some_and(|kept| kept.will_wake(waker));
                 let first = kept.is_none();
                 let replaced = if same { None } else { kept.replace(waker.clone()) };
                 self.watched += usize::from(first);
-                return Polled::Pending { replaced };
+                Polled::Pending { replaced }
             }
+            Some(State::Ready(..)) => match self.vacate(seq) {
+                State::Ready(outcome, _) => Polled::Ready(outcome),
+                State::Waiting { .. } | State::Vacant(_) => unreachable!("it was ready just now"),
+            },
             Some(State::Vacant(_)) | None => panic!("call polled after completion"),
-        }
-        match self.vacate(seq) {
-            State::Ready(outcome, _) => Polled::Ready(outcome),
-            State::Waiting { .. } | State::Vacant(_) => unreachable!("it was ready just now"),
         }
     }
 
     /// Answers call `seq`; its waker is appended to `wakers`.
     ///
     /// `false` if nobody waits for it (any more): the answer is discarded.
+    #[inline]
     pub fn resolve(&mut self, seq: u64, answer: T, wakers: &mut Vec<Waker>) -> bool {
         self.resolve_weighed(seq, answer, 0, wakers)
     }
 
     /// The same with an answer that counts for so much while it is [`unread`](Self::unread).
+    #[inline]
     pub fn resolve_weighed(
         &mut self,
         seq: u64,
@@ -293,12 +300,14 @@ impl<T> Pending<T> {
     }
 
     /// The state of call `seq`; `None` if it is not in the table (any more).
+    #[inline]
     fn state(&mut self, seq: u64) -> Option<&mut State<T>> {
         let slot = self.slots.get_mut(index(seq))?;
         (slot.generation == generation(seq)).then_some(&mut slot.state)
     }
 
     /// Takes the call out of the table and frees its slot for another generation.
+    #[inline]
     fn vacate(&mut self, seq: u64) -> State<T> {
         let index = index(seq);
         let slot = &mut self.slots[index];
