@@ -26,6 +26,12 @@ pub use crate::wire::FaultCode;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Fault {
+    /// Elsewhere, so that the result of every handler is a word.
+    inner: Box<Inner>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Inner {
     code: FaultCode,
     message: String,
     /// MessagePack, or empty.
@@ -62,19 +68,19 @@ impl Fault {
 
     /// A fault of another kind; the driver's way to refuse a call.
     pub fn with_code(code: FaultCode, message: impl Into<String>) -> Self {
-        Fault { code, message: message.into(), detail: Bytes::new() }
+        Self::from_wire(code, message.into(), Bytes::new())
     }
 
     /// The same fault with another code.
     #[must_use]
     pub fn into_code(mut self, code: FaultCode) -> Self {
-        self.code = code;
+        self.inner.code = code;
         self
     }
 
     /// A fault as it came off the wire.
     pub fn from_wire(code: FaultCode, message: String, detail: Bytes) -> Self {
-        Fault { code, message, detail }
+        Fault { inner: Box::new(Inner { code, message, detail }) }
     }
 
     /// Adds a value that the caller can read back with [`detail`](Self::detail).
@@ -85,20 +91,20 @@ impl Fault {
     pub fn with_detail<T: Serialize + ?Sized>(mut self, detail: &T) -> Self {
         let mut encoded = Vec::new();
         match codec::encode(&mut encoded, detail) {
-            Ok(()) => self.detail = encoded.into(),
-            Err(_) => self.message.push_str(" (its detail could not be encoded)"),
+            Ok(()) => self.inner.detail = encoded.into(),
+            Err(_) => self.inner.message.push_str(" (its detail could not be encoded)"),
         }
         self
     }
 
     /// The text, as the handler's error displayed it.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.inner.message
     }
 
     /// What kind of fault this is.
     pub fn code(&self) -> FaultCode {
-        self.code
+        self.inner.code
     }
 
     /// The typed detail; `None` if there is none.
@@ -106,27 +112,31 @@ impl Fault {
     /// # Errors
     /// If there is a detail that is not a `T`.
     pub fn detail<T: DeserializeOwned>(&self) -> Result<Option<T>, DecodeError> {
-        if self.detail.is_empty() { Ok(None) } else { codec::decode(&self.detail).map(Some) }
+        if self.inner.detail.is_empty() {
+            Ok(None)
+        } else {
+            codec::decode(&self.inner.detail).map(Some)
+        }
     }
 
     /// The detail as it crosses the wire: MessagePack, or empty.
     pub fn detail_bytes(&self) -> &[u8] {
-        &self.detail
+        &self.inner.detail
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.inner.message)
     }
 }
 
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Fault");
-        debug.field("code", &self.code).field("message", &self.message);
-        if !self.detail.is_empty() {
-            debug.field("detail", &self.detail);
+        debug.field("code", &self.inner.code).field("message", &self.inner.message);
+        if !self.inner.detail.is_empty() {
+            debug.field("detail", &self.inner.detail);
         }
         debug.finish()
     }
