@@ -85,6 +85,7 @@ impl<C, W> ServerSession<C, W> {
     /// What is to be done with request `seq`, whose time is over at `deadline`.
     ///
     /// The clock is read only where there is a deadline.
+    #[inline]
     pub fn admit(
         &self,
         seq: u64,
@@ -111,6 +112,7 @@ impl<C, W> ServerSession<C, W> {
         self.running_len() < self.limits.calls
     }
 
+    #[inline]
     fn is_in_use(&self, seq: u64) -> bool {
         !self.is_idle() && (self.running.contains_key(&seq) || self.waiting.contains(seq))
     }
@@ -147,6 +149,7 @@ impl<C, W> ServerSession<C, W> {
     }
 
     /// The next call that waited and may run now.
+    #[inline]
     pub fn next_waiting(&mut self) -> Option<(u64, W)> {
         if !self.has_slot() {
             return None;

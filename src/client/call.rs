@@ -139,6 +139,7 @@ impl<R> Call<R> {
     }
 
     /// The answer, once it is there.
+    #[inline]
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
         let waiting = match &mut self.state {
             State::Waiting(waiting) => waiting,
@@ -181,6 +182,7 @@ impl<R> Call<R> {
 
 impl Waiting {
     /// What the call has ended with, once it is not sent again.
+    #[inline]
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<Outcome<Answer>, Error>> {
         if self.again.is_none() {
             return self.connection.shared.poll(self.seq, cx).map(Ok);
@@ -188,6 +190,7 @@ impl Waiting {
         self.poll_again(cx)
     }
 
+    #[cold]
     fn poll_again(&mut self, cx: &mut Context<'_>) -> Poll<Result<Outcome<Answer>, Error>> {
         let again = self.again.as_mut().expect("the caller has looked");
         loop {
@@ -205,6 +208,7 @@ impl Waiting {
     }
 }
 
+#[inline]
 fn timeout(end: Option<End>) -> Option<Timeout> {
     end.and_then(|end| end.at).map(|at| Timeout::Ahead(at.into()))
 }

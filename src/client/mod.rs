@@ -368,6 +368,7 @@ impl Client {
     }
 
     /// What a call sends along.
+    #[inline]
     fn metadata<'a>(&'a self, connection: &Handle, observed: &MadeCall) -> Cow<'a, Metadata> {
         match connection.shared.limits.wire {
             None => observed.metadata(&self.options.metadata),

@@ -165,6 +165,7 @@ impl CallOptions {
     ///
     /// # Errors
     /// If it has to be over already.
+    #[inline]
     pub(crate) fn end(&self) -> Result<Option<End>, Error> {
         let timeout = match self.timeout {
             Some(Timeout::After(timeout)) => Some(timeout),
@@ -173,6 +174,10 @@ impl CallOptions {
         if timeout.is_none() && self.deadline.is_none() {
             return Ok(None);
         }
+        self.end_of(timeout)
+    }
+
+    fn end_of(&self, timeout: Option<Duration>) -> Result<Option<End>, Error> {
         let now = super::now();
         // A time that is beyond the clock's end never comes.
         let at = earliest(timeout.and_then(|timeout| now.checked_add(timeout)), self.deadline);

@@ -71,6 +71,7 @@ pub(crate) struct MadeCall {
 
 impl MadeCall {
     /// A call of this method begins.
+    #[inline]
     pub(crate) fn begin(observer: &ClientObserver, method: &str, options: &CallOptions) -> Self {
         let _ = (observer, method, options);
         MadeCall {
@@ -82,6 +83,7 @@ impl MadeCall {
     }
 
     /// The metadata to send with it: the caller's, and its place in the trace.
+    #[inline]
     pub(crate) fn metadata<'a>(&self, callers: &'a Metadata) -> Cow<'a, Metadata> {
         #[cfg(feature = "trace")]
         return self.span.metadata(callers);
@@ -90,6 +92,7 @@ impl MadeCall {
     }
 
     /// Its outcome is known.
+    #[inline]
     pub(crate) fn finish<R>(self, outcome: Result<R, &Error>) {
         let outcome = outcome.map(drop);
         let _ = outcome;

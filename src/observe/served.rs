@@ -75,6 +75,7 @@ pub(crate) struct ServedCall {
 
 impl ServedCall {
     /// A call of `entry` begins, or of a method that there is not.
+    #[inline]
     pub(crate) fn begin(
         observer: &ServerObserver,
         registry: &Registry,
@@ -101,6 +102,7 @@ impl ServedCall {
 
     /// Runs the handler, or a part of it: events in it are the call's, and calls that it makes are its
     /// children.
+    #[inline]
     pub(crate) fn enter<T>(&self, run: impl FnOnce() -> T) -> T {
         #[cfg(feature = "trace")]
         return self.span.enter(run);
@@ -109,6 +111,7 @@ impl ServedCall {
     }
 
     /// It is answered: with a reply, or with this fault.
+    #[inline]
     pub(crate) fn finish(self, outcome: Result<(), &Fault>) {
         let outcome = outcome.map_err(Fault::code);
         if let Some(recording) = self.recording {

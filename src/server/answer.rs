@@ -18,6 +18,7 @@ pub(super) type Outcome = Result<Result<(), Fault>, Panic>;
 pub(super) type Panic = Box<dyn Any + Send>;
 
 /// Runs a handler, or a part of it; a panic ends nothing but the call.
+#[inline]
 pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panic> {
     // Nothing of ours is seen again after a panic but the connection, which is locked in between.
     panic::catch_unwind(panic::AssertUnwindSafe(run))
@@ -31,6 +32,7 @@ pub(super) struct Reply {
 }
 
 /// The frame of the reply to `body` has begun.
+#[inline]
 pub(super) fn begin(mut buffer: Vec<u8>, body: &Body) -> (FrameStart, ReplyBuf) {
     buffer.clear();
     let start = wire::begin(&mut buffer);
@@ -38,6 +40,7 @@ pub(super) fn begin(mut buffer: Vec<u8>, body: &Body) -> (FrameStart, ReplyBuf) 
 }
 
 /// The frame that answers call `seq`: the reply in `buffer`, or a fault. The call ends with it.
+#[inline]
 pub(super) fn seal(
     entry: &Entry,
     (seq, observed): (u64, ServedCall),
@@ -76,6 +79,7 @@ pub(super) fn seal_reply(
 }
 
 /// Seals the frame of a reply.
+#[inline]
 fn finish(
     frame: &mut Vec<u8>,
     start: FrameStart,
@@ -89,6 +93,7 @@ fn finish(
 }
 
 /// The frame as it goes out: the reply that it holds, or a fault.
+#[inline]
 fn fit(mut frame: Vec<u8>, seq: u64, sealed: Result<(), Fault>, max_frame: u32) -> Vec<u8> {
     if let Err(fault) = sealed {
         frame.clear();
@@ -98,6 +103,7 @@ fn fit(mut frame: Vec<u8>, seq: u64, sealed: Result<(), Fault>, max_frame: u32) 
 }
 
 /// What a handler gave, where a panic is a fault too.
+#[inline]
 pub(super) fn outcome(entry: &Entry, outcome: Outcome) -> Result<(), Fault> {
     outcome.unwrap_or_else(|panic| Err(panicked(entry, &*panic)))
 }
@@ -108,6 +114,7 @@ pub(super) fn write_fault(out: &mut Vec<u8>, seq: u64, fault: &Fault, max_frame:
 }
 
 /// Puts the metadata that the handler has set in front of the reply: the frame's head.
+#[inline]
 fn insert_metadata(frame: &mut Vec<u8>, metadata: &Metadata) -> Result<u16, Fault> {
     if metadata.is_empty() {
         return Ok(0);

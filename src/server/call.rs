@@ -282,6 +282,7 @@ impl<IO: Stream> Connection<IO> {
 
     /// Runs a request, or lets it wait, as the session's rules have it. It keeps some bytes besides its
     /// frame's until it is answered.
+    #[inline]
     fn admit<'a>(
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
@@ -338,6 +339,7 @@ impl<IO: Stream> Connection<IO> {
     }
 
     /// Runs a call: on the spot if it may, else where it holds up nobody.
+    #[inline]
     fn run<'a>(
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
@@ -414,17 +416,20 @@ impl<IO: Stream> Connection<IO> {
     }
 
     /// Begins to tell of a call, to whoever has asked; `None` if there is no such method.
+    #[inline]
     pub(super) fn observe(&self, entry: Option<&Arc<Entry>>, frame: &Frame) -> ServedCall {
         let Shared { registry, observer, .. } = &*self.server;
         ServedCall::begin(observer, registry, entry, self.arrival(frame.seq, frame.head()))
     }
 
+    #[inline]
     fn arrival<'a>(&'a self, seq: u64, head: &'a [u8]) -> Arrival<'a> {
         let id = CallId { connection: self.plain.call_id().connection, seq };
         Arrival { id, peer: self.plain.peer(), head }
     }
 
     /// Where a synchronous handler runs best.
+    #[inline]
     fn place<'a>(self: &'a Arc<Self>, entry: &Entry, watched: &mut Watched<'a>) -> Place<'a> {
         let pace = entry.pace();
         match self.server.policy {
@@ -469,6 +474,7 @@ impl<IO: Stream> Connection<IO> {
     }
 
     /// Calls a synchronous handler on the spot.
+    #[inline]
     fn call(
         self: &Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,

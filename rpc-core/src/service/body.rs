@@ -29,6 +29,7 @@ pub struct Body {
 
 impl Body {
     /// Arguments in this format.
+    #[inline]
     pub fn new(bytes: Bytes, format: Format) -> Self {
         Body {
             bytes,
@@ -49,6 +50,7 @@ impl Body {
     }
 
     /// What they are encoded in, and the reply to them.
+    #[inline]
     pub fn format(&self) -> &Format {
         &self.format
     }
@@ -57,6 +59,7 @@ impl Body {
     ///
     /// # Errors
     /// A fault for the caller if they are not a `T`; the handler has not run then.
+    #[inline]
     pub fn decode<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Fault> {
         let decoded = match &self.format {
             #[cfg(feature = "go")]
@@ -91,6 +94,7 @@ pub struct ReplyBuf {
 
 impl ReplyBuf {
     /// Encodes replies in this format at the end of `bytes`.
+    #[inline]
     pub fn new(bytes: Vec<u8>, format: Format) -> Self {
         ReplyBuf { bytes, format }
     }
@@ -99,6 +103,7 @@ impl ReplyBuf {
     ///
     /// # Errors
     /// A fault for the caller if `reply` cannot be encoded; the method has run then.
+    #[inline]
     pub fn encode<R: Serialize + ?Sized>(&mut self, reply: &R) -> Result<(), Fault> {
         self.format
             .encode(&mut self.bytes, reply)
@@ -111,11 +116,13 @@ impl ReplyBuf {
     }
 
     /// The same, to be changed.
+    #[inline]
     pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
     /// The buffer with all that has been written.
+    #[inline]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

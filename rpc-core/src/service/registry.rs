@@ -82,6 +82,7 @@ impl Registry {
     }
 
     /// Grows with every registration.
+    #[inline]
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
@@ -94,6 +95,7 @@ impl Registry {
     }
 
     /// Whether calls are counted.
+    #[inline]
     pub fn records(&self) -> bool {
         self.audience.has(STATS)
     }
@@ -113,6 +115,7 @@ impl Registry {
     }
 
     /// A call of `entry` begins: counts it, if calls are counted. `now` is asked only then.
+    #[inline]
     pub fn recording(
         &self,
         entry: &Arc<Entry>,
@@ -312,11 +315,13 @@ impl Entry {
     }
 
     /// What it declares about itself.
+    #[inline]
     pub fn options(&self) -> MethodOptions {
         self.options
     }
 
     /// What is known of how long its handler holds its thread.
+    #[inline]
     pub fn pace(&self) -> &Pace {
         &self.pace
     }
@@ -332,6 +337,7 @@ impl Entry {
     }
 
     /// Its handler, bound to its service.
+    #[inline]
     pub fn handler(&self) -> EntryHandler<'_> {
         match &self.handler {
             BoundHandler::Sync(handler) => EntryHandler::Sync(&**handler),
