@@ -212,6 +212,7 @@ impl Shared {
     }
 
     /// Begins a call: the table gives the sequence number.
+    #[inline]
     pub(super) fn queue(&self, request: Request<'_>, waker: Option<&Waker>) -> Queued {
         let mut state = self.state.lock();
         if let Err(full) = state.admit(&self.limits, request.awaited) {
@@ -255,6 +256,7 @@ impl Shared {
     }
 
     /// Asks for the outcome of a call.
+    #[inline]
     pub(super) fn poll(
         &self,
         seq: u64,
@@ -532,12 +534,14 @@ impl State {
     }
 
     /// Bytes of requests that are not handed to the operating system yet.
+    #[inline]
     pub(super) fn queued(&self) -> usize {
         let parked = self.parked.as_ref().map_or(0, Parked::bytes);
         self.outbox.len() + self.unwritten + parked
     }
 
     /// Gives the answer to call `seq`, whose waker goes to `wakers`.
+    #[inline]
     pub(super) fn resolve(&mut self, seq: u64, mut answer: Answer, wakers: &mut Vec<Waker>) {
         // A small frame would keep a buffer of up to 256 KiB for as long as nobody takes it.
         if self.pending.unread().calls >= SHARING && !self.pending.watches(seq) {
@@ -551,6 +555,7 @@ impl State {
     }
 
     /// Appends the frame of call `seq`.
+    #[inline]
     fn send(&mut self, seq: u64, frame: &mut Vec<u8>, waker: Option<&Waker>) {
         self.end += frame.len() as u64;
         self.pending.queued(seq, self.end, waker);
@@ -588,6 +593,7 @@ impl State {
 }
 
 /// Wakes the task; not under the lock, which it takes at once.
+#[inline]
 fn wake(task: Option<Waker>) {
     if let Some(task) = task {
         task.wake();
