@@ -59,6 +59,7 @@
 //! | decide who may call | [`ServerBuilder::authenticate`] connections, [`ServerBuilder::authorize`] calls, [`Context::extension`] |
 //! | call it | [`Client`], [`Call`], [`CallOptions`] (timeout, deadline, metadata) |
 //! | connect again by itself | [`ClientBuilder::reconnect`], [`CallOptions::wait_for_ready`], [`Client::state`] |
+//! | send a call again that may have run | [`CallOptions::semantics`], [`Semantics`] |
 //! | know what went wrong | [`Error`], [`Error::may_have_run`] |
 //! | call it from a thread without a runtime | [`blocking`] |
 //! | serve Go programs, or call one | nothing more to serve them; [`ClientBuilder`]'s `wire` and `dial_http` to call |
@@ -124,7 +125,7 @@ mod turn;
 pub use client::Wire;
 pub use client::{
     Call, CallOptions, CallWithMetadata, Client, ClientBuilder, ConnectionState, MethodName,
-    Reconnect, TypedMethod,
+    Reconnect, Semantics, TypedMethod,
 };
 pub use netrpc_core::{
     CallId, Cancellation, Context, Error, Extensions, Fault, Identity, Metadata, Peer, Refusal,

@@ -1,4 +1,4 @@
-//! A started call that is sent again where it provably has not run.
+//! A started call that is sent again: where it provably has not run, or may run twice.
 
 use std::{
     fmt,
@@ -12,6 +12,7 @@ use netrpc_core::{
     Error, Metadata, Refusal,
     fault::FaultCode,
     pending::Outcome,
+    semantics::retry::Failure,
     wire::{FaultBody, Kind},
 };
 
@@ -19,6 +20,7 @@ use super::{
     Handle, Unsent,
     line::{Line, is_hopeless},
     options::End,
+    repeat::Repeat,
     send,
     shared::Answer,
 };
@@ -31,7 +33,9 @@ pub(super) struct Again {
     body: Vec<u8>,
     metadata: Metadata,
     end: Option<End>,
-    /// Runs while there is no room for the request.
+    /// For a call that may run twice.
+    repeat: Option<Repeat>,
+    /// Runs while there is no room for the request, or it is not time yet.
     stalled: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
@@ -48,8 +52,9 @@ impl Again {
         body: Vec<u8>,
         metadata: Metadata,
         end: Option<End>,
+        repeat: Option<Repeat>,
     ) -> Self {
-        Again { line, method: method.into(), body, metadata, end, stalled: None }
+        Again { line, method: method.into(), body, metadata, end, repeat, stalled: None }
     }
 
     pub(super) fn line(&self) -> &Arc<Line> {
@@ -101,7 +106,26 @@ impl Again {
         }
     }
 
-    /// Whether the call waits for room.
+    /// Whether a call that ended so is sent again; [`poll_send`](Self::poll_send) is next then.
+    pub(super) fn wants(&mut self, outcome: &Outcome<Answer>) -> bool {
+        let Some(repeat) = &mut self.repeat else { return has_not_run(outcome) };
+        let Some(failure) = failure(outcome) else { return false };
+        if !repeat.again(failure) {
+            return false;
+        }
+        // What never left costs nobody anything.
+        if failure != Failure::NotSent {
+            self.stalled = Some(Box::pin(repeat.pause(self.line.clone())));
+        }
+        true
+    }
+
+    /// Whether an attempt may have run.
+    pub(super) fn may_have_run(&self) -> bool {
+        self.repeat.as_ref().is_some_and(Repeat::may_have_run)
+    }
+
+    /// Whether the call waits for room, or its time.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled.is_some()
     }
@@ -113,8 +137,23 @@ impl fmt::Debug for Again {
     }
 }
 
+/// What a call has failed of, that another attempt may fare better with.
+fn failure(outcome: &Outcome<Answer>) -> Option<Failure> {
+    match outcome {
+        Outcome::Lost { cause, .. } if is_hopeless(cause) => None,
+        Outcome::Lost { may_have_run: true, .. } => Some(Failure::Lost),
+        Outcome::Answered(Answer::Frame(frame)) if frame.kind == Kind::Fault => {
+            let fault = FaultBody::parse(frame.body_slice()).ok()?;
+            matches!(fault.code, FaultCode::Overloaded | FaultCode::AskAgain)
+                .then_some(Failure::Later)
+                .or_else(|| has_not_run(outcome).then_some(Failure::NotSent))
+        }
+        outcome => has_not_run(outcome).then_some(Failure::NotSent),
+    }
+}
+
 /// Whether a call that ended so has not run, and may fare better on another connection.
-pub(super) fn has_not_run(outcome: &Outcome<Answer>) -> bool {
+fn has_not_run(outcome: &Outcome<Answer>) -> bool {
     match outcome {
         Outcome::Lost { may_have_run, cause } => !may_have_run && !is_hopeless(cause),
         Outcome::Answered(Answer::Frame(frame)) if frame.kind == Kind::Fault => {

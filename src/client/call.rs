@@ -24,8 +24,9 @@ use tokio::time::Sleep;
 use super::layer::Journey;
 use super::{
     Handle,
-    again::{Again, Sent, has_not_run},
+    again::{Again, Sent},
     options::End,
+    repeat::doubt,
     shared::Answer,
 };
 use crate::observe::MadeCall;
@@ -43,6 +44,8 @@ use crate::observe::MadeCall;
 #[must_use = "dropping a call cancels it: await it, or `detach` it"]
 pub struct Call<R> {
     state: State,
+    /// It is over, and an attempt before its last may have run.
+    in_doubt: bool,
     observed: MadeCall,
     reply: PhantomData<fn() -> R>,
 }
@@ -76,7 +79,7 @@ enum Timeout {
 
 impl<R> Call<R> {
     pub(super) fn failed(error: Error) -> Self {
-        Call { state: State::Failed(error), observed: MadeCall::default(), reply: PhantomData }
+        Self::of(State::Failed(error))
     }
 
     pub(super) fn new(connection: Arc<Handle>, seq: u64, end: Option<End>, fresh: bool) -> Self {
@@ -92,13 +95,15 @@ impl<R> Call<R> {
 
     #[cfg(feature = "tower")]
     pub(super) fn layered(journey: Journey) -> Self {
-        let observed = MadeCall::default();
-        Call { state: State::Layered(journey), observed, reply: PhantomData }
+        Self::of(State::Layered(journey))
     }
 
     fn waiting(waiting: Waiting) -> Self {
-        let observed = MadeCall::default();
-        Call { state: State::Waiting(waiting), observed, reply: PhantomData }
+        Self::of(State::Waiting(waiting))
+    }
+
+    fn of(state: State) -> Self {
+        Call { state, in_doubt: false, observed: MadeCall::default(), reply: PhantomData }
     }
 
     /// The same; whoever asked for it is told of its end.
@@ -138,6 +143,15 @@ impl<R> Call<R> {
         poll_fn(|cx| self.poll_answer(cx)).await
     }
 
+    /// What `read` makes of the answer, with what is known of earlier attempts.
+    pub(super) async fn read<T>(
+        mut self,
+        read: fn(Answer) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let answer = poll_fn(|cx| self.poll_answer(cx)).await;
+        self.conclude(answer.and_then(read))
+    }
+
     /// The answer, once it is there.
     #[inline]
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
@@ -160,6 +174,7 @@ impl<R> Call<R> {
         if !mem::take(&mut waiting.fresh)
             && let Poll::Ready(outcome) = waiting.poll_outcome(cx)
         {
+            self.in_doubt = waiting.may_have_run();
             self.state = State::Done;
             return Poll::Ready(match outcome? {
                 Outcome::Answered(answer) => Ok(answer),
@@ -175,12 +190,23 @@ impl<R> Call<R> {
         let Timeout::Running(sleep) = timeout else { unreachable!("it runs since just now") };
         ready!(sleep.as_mut().poll(cx));
         let may_have_run = waiting.connection.shared.abandon(waiting.seq);
+        self.in_doubt = waiting.may_have_run();
         self.state = State::Done;
         Poll::Ready(Err(Error::Deadline { may_have_run }))
+    }
+
+    /// The result, with what is known of earlier attempts.
+    fn conclude<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        if self.in_doubt { result.map_err(doubt) } else { result }
     }
 }
 
 impl Waiting {
+    /// Whether an attempt before the present one may have run.
+    fn may_have_run(&self) -> bool {
+        self.again.as_ref().is_some_and(|again| again.may_have_run())
+    }
+
     /// What the call has ended with, once it is not sent again.
     #[inline]
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<Outcome<Answer>, Error>> {
@@ -196,7 +222,7 @@ impl Waiting {
         loop {
             if !again.is_stalled() {
                 let outcome = ready!(self.connection.shared.poll(self.seq, cx));
-                if !has_not_run(&outcome) {
+                if !again.wants(&outcome) {
                     return Poll::Ready(Ok(outcome));
                 }
             }
@@ -218,7 +244,7 @@ impl<R: DeserializeOwned> Future for Call<R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(self.poll_answer(cx));
-        let result = answer.and_then(read);
+        let result = self.conclude(answer.and_then(read));
         mem::take(&mut self.observed).finish(result.as_ref());
         Poll::Ready(result)
     }
@@ -271,6 +297,7 @@ impl<R: DeserializeOwned> Future for CallWithMetadata<R> {
                 .decode();
             Ok((reply(&frame)?, metadata))
         });
+        let result = self.call.conclude(result);
         mem::take(&mut self.call.observed).finish(result.as_ref());
         Poll::Ready(result)
     }

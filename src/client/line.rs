@@ -22,6 +22,7 @@ use super::{
     builder::ClientLimits,
     connection,
     reconnect::{ConnectionState, Reconnect},
+    repeat::Allowance,
     shared::{Leaving, Shared},
 };
 use crate::{
@@ -36,6 +37,7 @@ pub(crate) struct Line {
     dialer: Arc<dyn Dial>,
     limits: ClientLimits,
     runtime: Runtime,
+    allowance: Allowance,
     this: Weak<Line>,
     state: Mutex<State>,
     /// Told when the phase has changed.
@@ -81,6 +83,7 @@ impl Line {
                 dialer,
                 limits,
                 runtime: Runtime::current(),
+                allowance: Allowance::new(reconnect.jitter_seed()),
                 this: this.clone(),
                 state: Mutex::new(State {
                     phase,
@@ -231,6 +234,11 @@ impl Line {
     #[cfg(feature = "tower")]
     pub(super) fn limits(&self) -> &ClientLimits {
         &self.limits
+    }
+
+    /// What its calls may send again.
+    pub(super) fn allowance(&self) -> &Allowance {
+        &self.allowance
     }
 
     pub(super) fn runtime(&self) -> &Runtime {

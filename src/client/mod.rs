@@ -12,6 +12,7 @@ mod options;
 mod parked;
 mod pulse;
 mod reconnect;
+mod repeat;
 mod shared;
 #[cfg(feature = "macros")]
 pub(crate) mod stub;
@@ -48,7 +49,7 @@ pub use builder::ClientBuilder;
 pub use builder::Wire;
 pub use call::{Call, CallWithMetadata};
 pub use method::{MethodName, TypedMethod};
-pub use options::CallOptions;
+pub use options::{CallOptions, Semantics};
 pub use reconnect::{ConnectionState, Reconnect};
 
 use again::{Again, can_be_sent_again};
@@ -251,6 +252,9 @@ impl Client {
     where
         A: Arguments + ?Sized,
     {
+        if self.options.repeats() {
+            return self.exchange_again(method, args, observed, read).await;
+        }
         let mut end = self.options.end()?;
         loop {
             // The waker is left with the request, which spares a look at the table of calls.
@@ -263,6 +267,28 @@ impl Client {
                     Err(error) if self.sends_again(&error) => {}
                     outcome => return outcome,
                 },
+                Err(Error::QueueFull { .. } | Error::TooManyCalls { .. }) => self.room(end).await?,
+                Err(error) => return Err(error),
+            }
+            end = end.map(End::again).transpose()?;
+        }
+    }
+
+    /// The same of a call that may run twice.
+    async fn exchange_again<A, R>(
+        &self,
+        method: &str,
+        args: &A,
+        observed: &MadeCall,
+        read: fn(Answer) -> Result<R, Error>,
+    ) -> Result<R, Error>
+    where
+        A: Arguments + ?Sized,
+    {
+        let mut end = self.options.end()?;
+        loop {
+            match self.start_persistent::<A, R>(method, args, end, true, observed) {
+                Ok(call) => return call.read(read).await,
                 Err(Error::QueueFull { .. } | Error::TooManyCalls { .. }) => self.room(end).await?,
                 Err(error) => return Err(error),
             }
@@ -308,17 +334,40 @@ impl Client {
         }
         let end = self.options.end()?;
         match &self.route {
-            Route::Line(line) if self.options.waits() => {
-                let connection = line.current(true).map_err(Unsent::lost)?;
-                let mut body = Vec::new();
-                connection.shared.format.encode(&mut body, args).map_err(Error::Encode)?;
-                let metadata = self.metadata(&connection, observed).into_owned();
-                let mut again = Again::new(line.clone(), method, body, metadata, end);
-                let sent = again.send(false)?;
-                Ok(Call::persistent(sent, end, again))
+            Route::Line(_) if self.options.waits() => {
+                self.start_persistent(method, args, end, false, observed)
+            }
+            Route::One(_) if self.options.repeats() => {
+                self.start_persistent(method, args, end, false, observed)
             }
             Route::One(_) | Route::Line(_) => self.start_call(method, args, end, None, observed),
         }
+    }
+
+    /// Starts a call that keeps its arguments, to be sent again; `awaited` if its caller waits already.
+    fn start_persistent<A: Arguments + ?Sized, R>(
+        &self,
+        method: &str,
+        args: &A,
+        end: Option<End>,
+        awaited: bool,
+        observed: &MadeCall,
+    ) -> Result<Call<R>, Error> {
+        let Route::Line(line) = &self.route else {
+            let text = "only a client that reconnects sends calls again (ClientBuilder::reconnect)";
+            return Err(Error::Refused {
+                refusal: netrpc_core::Refusal::Unsupported,
+                message: text.to_owned(),
+            });
+        };
+        let connection = line.current(true).map_err(Unsent::lost)?;
+        let mut body = Vec::new();
+        args.encode(&connection.shared.format, &mut body).map_err(Error::Encode)?;
+        let metadata = self.metadata(&connection, observed).into_owned();
+        let repeat = self.options.repeats().then(|| line.allowance().call());
+        let mut again = Again::new(line.clone(), method, body, metadata, end, repeat);
+        let sent = again.send(awaited)?;
+        Ok(Call::persistent(sent, end, again))
     }
 
     fn start_call<A, R>(

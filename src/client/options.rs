@@ -24,7 +24,22 @@ pub struct CallOptions {
     /// The latest that any call may take.
     deadline: Option<Instant>,
     wait_for_ready: Option<bool>,
+    semantics: Option<Semantics>,
     pub(crate) metadata: Metadata,
+}
+
+/// How often a call may run, as its caller wants it.
+///
+/// `docs/SEMANTICS.md` has the whole table of what is promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Semantics {
+    /// It is sent once. After a loss the error says whether it may have run; what Go does.
+    #[default]
+    Maybe,
+    /// It is sent again until it is answered, and may run more than once: for methods that may
+    /// (idempotent ones).
+    AtLeastOnce,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -109,6 +124,32 @@ impl CallOptions {
         self
     }
 
+    /// How often a call may run; [`Semantics::Maybe`] unless set.
+    ///
+    /// A call under [`Semantics::AtLeastOnce`] is sent again whenever its connection is lost or the server
+    /// has too much to do, also if it may have run, until it is answered or its time is over; give it a
+    /// timeout. It [waits](Self::wait_for_ready) for a connection, and keeps its encoded arguments. Only a
+    /// client that [reconnects](crate::ClientBuilder::reconnect) can do that; on another such calls fail.
+    ///
+    /// Before it is sent again it waits a random time of up to 25 ms, twice that after each failure and
+    /// never more than 5 s. So that a server that is in trouble does not get more of it, all calls of a
+    /// client together send again at most a fifth of what they send first, and ten a second.
+    ///
+    /// ```
+    /// # use netrpc::{CallOptions, Client, Error, Semantics};
+    /// # use std::time::Duration;
+    /// # async fn f(client: Client) -> Result<(), Error> {
+    /// let stubborn = CallOptions::new().semantics(Semantics::AtLeastOnce);
+    /// let client = client.with(stubborn.timeout(Duration::from_secs(60)));
+    /// let balance: i64 = client.call("Bank.Balance", &"alice").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn semantics(mut self, semantics: Semantics) -> Self {
+        self.semantics = Some(semantics);
+        self
+    }
+
     /// Sends an entry of metadata with each call; an entry of the same key is replaced.
     ///
     /// A call with more than 64 entries, or 16 KiB of them, fails with
@@ -137,6 +178,7 @@ impl CallOptions {
             timeout: over.timeout.or(self.timeout),
             deadline: earliest(self.deadline, over.deadline),
             wait_for_ready: over.wait_for_ready.or(self.wait_for_ready),
+            semantics: over.semantics.or(self.semantics),
             metadata,
         }
     }
@@ -158,7 +200,12 @@ impl CallOptions {
 
     /// Whether calls wait for a connection.
     pub(crate) fn waits(&self) -> bool {
-        self.wait_for_ready == Some(true)
+        self.wait_for_ready == Some(true) || self.repeats()
+    }
+
+    /// Whether calls are sent again although they may have run.
+    pub(crate) fn repeats(&self) -> bool {
+        self.semantics == Some(Semantics::AtLeastOnce)
     }
 
     /// When a call that is made now has to be over.

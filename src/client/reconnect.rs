@@ -79,9 +79,12 @@ impl Reconnect {
     }
 
     pub(super) fn schedule(&self) -> Schedule {
+        Schedule::new(Backoff::new(self.first, self.cap), self.jitter_seed())
+    }
+
+    pub(super) fn jitter_seed(&self) -> u64 {
         // Every `RandomState` has keys of its own, which the operating system made random once.
-        let seed = self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
-        Schedule::new(Backoff::new(self.first, self.cap), seed)
+        self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish())
     }
 }
 
