@@ -1,6 +1,10 @@
-//! What the README says holds: its program runs, its tables are complete, its links lead somewhere.
+//! What the README and the other pages say holds: its program runs, its tables are complete, their links
+//! lead somewhere.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 const README: &str = include_str!("../README.md");
 
@@ -98,11 +102,39 @@ fn every_example_is_in_its_table() {
     }
 }
 
-#[test]
-fn its_links_lead_somewhere() {
+/// Every page: where it is, and what it says.
+fn pages() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let targets = README.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
-    for target in targets.filter(|target| !target.starts_with("https://")) {
-        assert!(root.join(target).exists(), "{target} is not there");
+    let files = [root.to_owned(), root.join("docs")]
+        .into_iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    let pages: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+        .collect();
+    assert!(pages.len() > 8, "{} pages", pages.len());
+    pages
+}
+
+#[test]
+fn the_links_of_every_page_lead_somewhere() {
+    for (page, text) in pages() {
+        let targets = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+        for target in targets.filter(|target| !target.contains("://")) {
+            let file = target.split('#').next().unwrap();
+            let there = file.is_empty() || page.parent().unwrap().join(file).exists();
+            assert!(there, "{}: {target} is not there", page.display());
+        }
+    }
+}
+
+#[test]
+fn the_files_that_the_threat_model_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("THREAT_MODEL.md")).unwrap();
+    let named: Vec<_> = text.split('`').skip(1).step_by(2).filter(|it| it.contains('/')).collect();
+    assert!(named.len() > 20, "{named:?}");
+    for path in named {
+        assert!(root.join(path).exists(), "{path} is not there");
     }
 }
