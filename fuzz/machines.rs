@@ -59,17 +59,20 @@ pub fn session(data: &[u8]) {
     let mut choices = Choices(data);
     let limits = SessionLimits {
         calls: 1 + usize::from(choices.below(4)),
+        running_bytes: usize::from(choices.any()),
         waiting_bytes: usize::from(choices.any()),
     };
     let mut session = ServerSession::<u32, u32>::new(limits);
-    let mut running = BTreeMap::<u64, u32>::new();
+    let mut running = BTreeMap::<u64, (usize, u32)>::new();
     let mut waiting = VecDeque::<(u64, usize, u32)>::new();
-    let (mut lingering, mut draining) = (0, false);
+    let (mut lingering, mut lingering_bytes, mut draining) = (0, 0, false);
     let begun = Instant::now();
     let mut number = 0;
     while let Some(choice) = choices.next() {
         let seq = u64::from(choices.below(12));
         number += 1;
+        let held = running.values().map(|(bytes, _)| bytes).sum::<usize>() + lingering_bytes;
+        let full = running.len() + lingering >= limits.calls || held >= limits.running_bytes.max(1);
         match choice % 9 {
             0..=2 => {
                 let late = choices.below(8) == 0;
@@ -88,16 +91,16 @@ pub fn session(data: &[u8]) {
                     }
                     Admission::Run => {
                         assert!(!in_use && !draining && !late && waiting.is_empty());
-                        assert!(running.len() + lingering < limits.calls);
+                        assert!(!full);
                         // It may also be answered on the spot.
                         if choices.below(4) > 0 {
-                            session.started(seq, number);
-                            running.insert(seq, number);
+                            let bytes = usize::from(choices.any());
+                            session.started(seq, bytes, number);
+                            running.insert(seq, (bytes, number));
                         }
                     }
                     Admission::Wait => {
                         assert!(!in_use && !draining && !late);
-                        let full = running.len() + lingering >= limits.calls;
                         assert!(full || !waiting.is_empty());
                         let bytes = usize::from(choices.any());
                         session.wait(seq, bytes, number);
@@ -106,29 +109,36 @@ pub fn session(data: &[u8]) {
                 }
             }
             3 if running.remove(&seq).is_some() => session.finished(seq),
-            4 if running.remove(&seq).is_some() => {
+            4 if running.contains_key(&seq) => {
+                let (bytes, _) = running.remove(&seq).expect("it is there");
                 session.lingers(seq);
                 lingering += 1;
+                lingering_bytes += bytes;
             }
             5 if lingering > 0 => {
                 session.ended();
                 lingering -= 1;
+                if lingering == 0 {
+                    lingering_bytes = 0;
+                }
             }
             6 => {
                 let next = session.next_waiting();
-                if running.len() + lingering < limits.calls {
-                    let expected = waiting.pop_front().map(|(seq, _, number)| (seq, number));
-                    assert_eq!(next, expected);
-                    if let Some((seq, number)) = next {
-                        session.started(seq, number);
-                        running.insert(seq, number);
-                    }
-                } else {
+                if full {
                     assert_eq!(next, None);
+                } else {
+                    let front = waiting.pop_front();
+                    assert_eq!(next, front.map(|(seq, _, number)| (seq, number)));
+                    if let Some((seq, bytes, number)) = front {
+                        session.started(seq, bytes, number);
+                        running.insert(seq, (bytes, number));
+                    }
                 }
             }
             7 => match session.cancel(seq) {
-                Cancelled::Running(number) => assert_eq!(running.get(&seq), Some(number)),
+                Cancelled::Running(number) => {
+                    assert_eq!(running.get(&seq).map(|(_, running)| running), Some(number));
+                }
                 Cancelled::Waiting(number) => {
                     let at = waiting.iter().position(|(waits, ..)| *waits == seq);
                     let (_, _, expected) = waiting.remove(at.expect("it waits")).expect("there");
@@ -156,7 +166,7 @@ pub fn session(data: &[u8]) {
         assert_eq!(session.is_draining(), draining);
         let mut calls: Vec<_> = session.running().copied().collect();
         calls.sort_unstable();
-        let mut expected: Vec<_> = running.values().copied().collect();
+        let mut expected: Vec<_> = running.values().map(|(_, call)| *call).collect();
         expected.sort_unstable();
         assert_eq!(calls, expected);
     }

@@ -37,6 +37,12 @@ impl Echo {
         *reply = n;
     }
 
+    async fn hold(&self, bytes: Vec<u8>, reply: &mut usize) {
+        self.begun.add_permits(1);
+        self.gate.acquire().await.expect("never closed").forget();
+        *reply = bytes.len();
+    }
+
     #[method(blocking)]
     fn block(&self, n: u64, reply: &mut u64) {
         self.begun.add_permits(1);
@@ -110,6 +116,38 @@ async fn a_server_runs_no_more_calls_than_it_may_and_leaves_room_for_newcomers()
     }
     gate.add_permits(1);
     assert_eq!(soon(first.call::<_, u64>("Echo.Wait", &9)).await.unwrap(), 9);
+}
+
+#[tokio::test]
+async fn large_calls_wait_for_each_other() {
+    let Setup { server, gate, begun, .. } =
+        setup(Server::builder().max_running_bytes(1000).build());
+    let (ours, theirs) = duplex(1 << 16);
+    tokio::spawn(async move { server.serve_conn(theirs).await });
+    let mut peer = Raw::new(ours);
+    peer.greet().await;
+    peer.request(1, "Echo.Hold", &encoded(&vec![7u8; 1500])).await;
+    peer.request(2, "Echo.Hold", &encoded(&vec![7u8; 700])).await;
+    peer.request(3, "Echo.Hold", &encoded(&vec![7u8; 700])).await;
+    peer.request(4, "Echo.Hold", &encoded(&vec![7u8; 1])).await;
+    // The answer to a ping behind them says that all of them have been looked at.
+    let mut ping = Vec::new();
+    wire::write_ping(&mut ping, 9);
+    peer.send(&ping).await;
+    assert_eq!(soon(peer.frame()).await.unwrap().kind, wire::Kind::Pong);
+    assert_eq!(begun.available_permits(), 1, "over the limit by itself, and nothing beside it");
+    gate.add_permits(1);
+    assert_eq!(soon(peer.reply::<usize>(1)).await, 1500);
+    soon(begun.acquire_many(3)).await.unwrap().forget();
+    peer.send(&ping).await;
+    assert_eq!(soon(peer.frame()).await.unwrap().kind, wire::Kind::Pong);
+    assert_eq!(begun.available_permits(), 0, "two of 700, and the small one behind them waits");
+    gate.add_permits(1);
+    assert_eq!(soon(peer.reply::<usize>(2)).await, 700);
+    soon(begun.acquire()).await.unwrap().forget();
+    gate.add_permits(2);
+    assert_eq!(soon(peer.reply::<usize>(3)).await, 700);
+    assert_eq!(soon(peer.reply::<usize>(4)).await, 1);
 }
 
 #[tokio::test]

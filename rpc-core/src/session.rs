@@ -27,6 +27,8 @@ use crate::fault::{Fault, FaultCode};
 pub struct SessionLimits {
     /// Calls that run at once; more wait.
     pub calls: usize,
+    /// Bytes of requests that run; while there are as many, further ones wait.
+    pub running_bytes: usize,
     /// Bytes of requests that wait; a connection with more is not read from.
     pub waiting_bytes: usize,
 }
@@ -37,12 +39,23 @@ pub struct SessionLimits {
 pub struct ServerSession<C, W> {
     limits: SessionLimits,
     /// Calls that run elsewhere, by sequence number.
-    running: HashMap<u64, C, FxBuildHasher>,
+    running: HashMap<u64, Running<C>, FxBuildHasher>,
+    /// Bytes of their requests.
+    running_bytes: usize,
     /// Calls that are answered and whose handlers still run elsewhere.
     lingering: Vec<Option<C>>,
+    /// Bytes of the requests of those, and of others that have lingered with them.
+    lingering_bytes: usize,
     waiting: Waiting<W>,
     /// Why new requests are refused, if they are.
     draining: Option<&'static str>,
+}
+
+/// A call that runs elsewhere.
+#[derive(Debug)]
+struct Running<C> {
+    bytes: usize,
+    call: C,
 }
 
 /// What is to be done with a request.
@@ -76,7 +89,9 @@ impl<C, W> ServerSession<C, W> {
         ServerSession {
             limits,
             running: HashMap::default(),
+            running_bytes: 0,
             lingering: Vec::new(),
+            lingering_bytes: 0,
             waiting: Waiting::default(),
             draining: None,
         }
@@ -110,6 +125,7 @@ impl<C, W> ServerSession<C, W> {
     /// Whether one more may run.
     fn has_slot(&self) -> bool {
         self.running_len() < self.limits.calls
+            && self.running_bytes + self.lingering_bytes < self.limits.running_bytes.max(1)
     }
 
     #[inline]
@@ -122,30 +138,43 @@ impl<C, W> ServerSession<C, W> {
         self.waiting.push(seq, bytes, call);
     }
 
-    /// Call `seq` goes on elsewhere.
-    pub fn started(&mut self, seq: u64, call: C) {
-        self.running.insert(seq, call);
+    /// Call `seq`, whose request has `bytes` bytes, goes on elsewhere.
+    pub fn started(&mut self, seq: u64, bytes: usize, call: C) {
+        self.running_bytes += bytes;
+        self.running.insert(seq, Running { bytes, call });
     }
 
     /// Call `seq`, started earlier, has been answered.
     pub fn finished(&mut self, seq: u64) {
-        self.running.remove(&seq);
+        self.leave(seq);
+    }
+
+    /// Takes call `seq` out of those that run.
+    fn leave(&mut self, seq: u64) -> Option<Running<C>> {
+        let left = self.running.remove(&seq)?;
+        self.running_bytes -= left.bytes;
         if self.running.is_empty() && self.running.capacity() > KEEP_CALLS {
             self.running.shrink_to(KEEP_CALLS);
         }
+        Some(left)
     }
 
     /// Call `seq` has been answered, and its handler still runs: nobody waits for it any more, but it
     /// counts, and what the driver keeps of it stays.
     pub fn lingers(&mut self, seq: u64) {
-        let call = self.running.remove(&seq);
-        self.lingering.push(call);
+        let left = self.leave(seq);
+        self.lingering_bytes += left.as_ref().map_or(0, |running| running.bytes);
+        self.lingering.push(left.map(|running| running.call));
     }
 
     /// The handler of a call that [lingered](Self::lingers) has ended.
     pub fn ended(&mut self) {
         // Whose it was does not matter: each holds one place.
         self.lingering.pop();
+        // Which bytes were whose, is not known any more.
+        if self.lingering.is_empty() {
+            self.lingering_bytes = 0;
+        }
     }
 
     /// The next call that waited and may run now.
@@ -159,7 +188,7 @@ impl<C, W> ServerSession<C, W> {
 
     /// The caller of `seq` does not want it any more.
     pub fn cancel(&mut self, seq: u64) -> Cancelled<'_, C, W> {
-        if let Some(call) = self.running.get(&seq) {
+        if let Some(Running { call, .. }) = self.running.get(&seq) {
             return Cancelled::Running(call);
         }
         match self.waiting.remove(seq) {
@@ -192,7 +221,7 @@ impl<C, W> ServerSession<C, W> {
 
     /// The calls that run elsewhere.
     pub fn running(&self) -> impl Iterator<Item = &C> {
-        self.running.values()
+        self.running.values().map(|running| &running.call)
     }
 
     /// How many calls have a slot.
@@ -305,7 +334,8 @@ mod tests {
     use super::*;
     use crate::testing::now;
 
-    const LIMITS: SessionLimits = SessionLimits { calls: 2, waiting_bytes: 100 };
+    const LIMITS: SessionLimits =
+        SessionLimits { calls: 2, running_bytes: 1000, waiting_bytes: 100 };
 
     fn session() -> ServerSession<&'static str, &'static str> {
         ServerSession::new(LIMITS)
@@ -319,11 +349,28 @@ mod tests {
     }
 
     #[test]
+    fn large_calls_wait_though_there_are_slots() {
+        let mut session = session();
+        session.started(1, 1000, "large");
+        assert_eq!(session.admit(2, None, now), Admission::Wait);
+        session.wait(2, 60, "two");
+        assert_eq!(session.next_waiting(), None);
+        session.lingers(1);
+        assert_eq!(session.next_waiting(), None, "its handler still runs");
+        session.ended();
+        assert_eq!(session.next_waiting(), Some((2, "two")));
+        session.started(2, 999, "nearly as large");
+        assert_eq!(session.admit(3, None, now), Admission::Run, "what is free need not be enough");
+        session.finished(2);
+        assert_eq!((session.running_bytes, session.lingering_bytes), (0, 0));
+    }
+
+    #[test]
     fn calls_over_the_limit_wait_in_order() {
         let mut session = session();
         for seq in [1, 2] {
             assert_eq!(session.admit(seq, None, now), Admission::Run);
-            session.started(seq, "running");
+            session.started(seq, 1, "running");
         }
         for (seq, call) in [(3, "three"), (4, "four")] {
             assert_eq!(session.admit(seq, None, now), Admission::Wait);
@@ -334,7 +381,7 @@ mod tests {
         session.finished(2);
         assert_eq!(session.next_waiting(), Some((3, "three")));
         assert!(session.wants_more());
-        session.started(3, "running");
+        session.started(3, 1, "running");
         assert_eq!(session.next_waiting(), None);
         session.finished(1);
         assert_eq!(session.next_waiting(), Some((4, "four")));
@@ -343,8 +390,8 @@ mod tests {
     #[test]
     fn a_new_call_does_not_overtake_one_that_waits() {
         let mut session = session();
-        session.started(1, "");
-        session.started(2, "");
+        session.started(1, 1, "");
+        session.started(2, 1, "");
         session.wait(3, 10, "three");
         session.finished(1);
         assert_eq!(session.admit(4, None, now), Admission::Wait);
@@ -353,8 +400,8 @@ mod tests {
     #[test]
     fn a_call_that_is_answered_before_its_handler_ends_keeps_its_slot() {
         let mut session = session();
-        session.started(1, "");
-        session.started(2, "");
+        session.started(1, 1, "");
+        session.started(2, 1, "");
         session.wait(3, 10, "three");
         session.lingers(1);
         assert_eq!(session.next_waiting(), None);
@@ -381,8 +428,8 @@ mod tests {
     #[test]
     fn draining_refuses_what_is_new_and_keeps_what_runs_or_waits() {
         let mut session = session();
-        session.started(1, "");
-        session.started(2, "");
+        session.started(1, 1, "");
+        session.started(2, 1, "");
         session.wait(3, 10, "three");
         assert!(session.drain("closing"));
         assert!(!session.drain("closing"), "only once");
@@ -397,8 +444,8 @@ mod tests {
     #[test]
     fn a_cancel_finds_its_call_wherever_it_is() {
         let mut session = session();
-        session.started(1, "one");
-        session.started(2, "two");
+        session.started(1, 1, "one");
+        session.started(2, 1, "two");
         session.wait(3, 10, "three");
         assert_eq!(session.cancel(1), Cancelled::Running(&"one"));
         assert_eq!(session.cancel(3), Cancelled::Waiting("three"));
@@ -412,8 +459,8 @@ mod tests {
     #[test]
     fn the_number_of_a_call_that_is_not_answered_cannot_be_used_again() {
         let mut session = session();
-        session.started(1, "one");
-        session.started(2, "two");
+        session.started(1, 1, "one");
+        session.started(2, 1, "two");
         session.wait(3, 10, "three");
         assert_eq!(session.admit(1, None, now), Admission::SeqInUse);
         assert_eq!(session.admit(3, None, now), Admission::SeqInUse);
@@ -426,8 +473,8 @@ mod tests {
     #[test]
     fn calls_that_come_and_go_while_one_waits_leave_nothing_behind() {
         let mut session = session();
-        session.started(1, "");
-        session.started(2, "");
+        session.started(1, 1, "");
+        session.started(2, 1, "");
         session.wait(3, 10, "three");
         for seq in 10..100_000 {
             session.wait(seq, 10, "more");

@@ -483,7 +483,8 @@ impl<IO: Stream> Connection<IO> {
     ) -> Turn {
         let Call { seq, body, cx, cancellation, observed, .. } = call;
         let (start, mut reply) = answer::begin(std::mem::take(&mut driver.scratch), &body);
-        let (outcome, turn) = self.unlocked(driver, Inline { seq, cancellation }, || {
+        let bytes = body.as_bytes().len();
+        let (outcome, turn) = self.unlocked(driver, Inline { seq, bytes, cancellation }, || {
             answer::catch(|| {
                 let cx = cx.as_ref().unwrap_or(&self.plain);
                 observed.enter(|| call_sync(entry, cx, &body, &mut reply))
@@ -517,7 +518,7 @@ impl<IO: Stream> Connection<IO> {
         }
         body.detach();
         let cancellation = cancellation.unwrap_or_default();
-        driver.started(seq, cancellation.clone());
+        driver.started(seq, body.as_bytes().len(), cancellation.clone());
         let answering = Answering { connection: self.clone(), seq, observed: Some(observed) };
         self.workers.handle().spawn_blocking(move || {
             // It may have waited for a thread for long.
@@ -557,7 +558,8 @@ impl<IO: Stream> Connection<IO> {
             self.watch(watched);
         }
         let (start, reply) = answer::begin(std::mem::take(&mut driver.scratch), &body);
-        let inline = Inline { seq, cancellation: Some(cancellation.clone()) };
+        let bytes = body.as_bytes().len();
+        let inline = Inline { seq, bytes, cancellation: Some(cancellation.clone()) };
         let (first, turn) = self.unlocked(driver, inline, || {
             answer::catch(|| {
                 let cx = cx.clone().unwrap_or_else(|| self.plain.clone());
@@ -580,7 +582,7 @@ impl<IO: Stream> Connection<IO> {
                     Unfinished { seq, entry, cx, cancellation, deadline, observed, start, future };
                 match turn {
                     Turn::Ours => {
-                        driver.started(seq, unfinished.cancellation.clone());
+                        driver.started(seq, bytes, unfinished.cancellation.clone());
                         driver.unfinished.push(unfinished);
                     }
                     Turn::HandedOver => MutexGuard::unlocked(driver, || {

@@ -120,6 +120,8 @@ pub(super) struct Foreigner {
 /// A call that runs on the connection's own task.
 pub(super) struct Inline {
     pub(super) seq: u64,
+    /// The length of its arguments.
+    pub(super) bytes: usize,
     /// If its handler can know of it.
     pub(super) cancellation: Option<Cancellation>,
 }
@@ -207,7 +209,8 @@ impl<IO: Stream> Driver<IO> {
         observed: ObservedConnection,
     ) -> Self {
         let Shared { limits, registry, capacity, .. } = server;
-        let session = SessionLimits { calls: limits.calls, waiting_bytes: limits.waiting_bytes };
+        let Limits { calls, running_bytes, waiting_bytes, .. } = *limits;
+        let session = SessionLimits { calls, running_bytes, waiting_bytes };
         Driver {
             io: Some(io),
             turn: 0,
@@ -250,16 +253,16 @@ impl<IO: Stream> Driver<IO> {
     /// Makes the driver another task's: that of the turn returned. The call that runs inline becomes
     /// one that runs elsewhere.
     pub(super) fn hand_over(&mut self) -> u64 {
-        if let Some(Inline { seq, cancellation }) = self.inline.take() {
-            self.started(seq, cancellation.unwrap_or_default());
+        if let Some(Inline { seq, bytes, cancellation }) = self.inline.take() {
+            self.started(seq, bytes, cancellation.unwrap_or_default());
         }
         self.turn += 1;
         self.turn
     }
 
-    /// Call `seq` goes on elsewhere.
-    pub(super) fn started(&mut self, seq: u64, cancellation: Cancellation) {
-        self.session.started(seq, Elsewhere { cancellation, _slot: self.capacity.take() });
+    /// Call `seq`, whose arguments have `bytes` bytes, goes on elsewhere.
+    pub(super) fn started(&mut self, seq: u64, bytes: usize, cancellation: Cancellation) {
+        self.session.started(seq, bytes, Elsewhere { cancellation, _slot: self.capacity.take() });
     }
 
     pub(super) fn turn(&self) -> u64 {

@@ -19,6 +19,7 @@ pub(super) struct Limits {
     pub(super) max_frame: u32,
     pub(super) calls: usize,
     pub(super) server_calls: usize,
+    pub(super) running_bytes: usize,
     pub(super) waiting_bytes: usize,
     pub(super) output_bytes: usize,
     pub(super) connections: usize,
@@ -36,6 +37,7 @@ impl Default for Limits {
             max_frame: wire::DEFAULT_MAX_FRAME,
             calls: 256,
             server_calls: 65_536,
+            running_bytes: 64 << 20,
             waiting_bytes: 1 << 20,
             output_bytes: 1 << 20,
             connections: 10_000,
@@ -94,6 +96,7 @@ pub enum SyncPolicy {
 /// | [`max_frame`](Self::max_frame) | 4 MiB | a longer request is discarded as it arrives and refused (`TooLarge`); a longer reply becomes an error of its call |
 /// | [`max_calls`](Self::max_calls) | 256 | further calls wait, in order |
 /// | [`max_server_calls`](Self::max_server_calls) | 65,536 | refused (`Overloaded`), first for connections that have more than their share |
+/// | [`max_running_bytes`](Self::max_running_bytes) | 64 MiB | while there are as many, further calls wait, in order |
 /// | [`max_waiting_bytes`](Self::max_waiting_bytes) | 1 MiB | the connection is not read from until fewer wait |
 /// | [`max_output_bytes`](Self::max_output_bytes) | 1 MiB | the connection is not read from until the peer has read |
 /// | [`max_connections`](Self::max_connections) | 10,000 | a further connection is told so (go-away 5) and closed |
@@ -159,6 +162,15 @@ impl ServerBuilder {
     /// more: so nobody can take all.
     pub fn max_server_calls(mut self, calls: usize) -> Self {
         self.limits.server_calls = calls;
+        self
+    }
+
+    /// How many bytes of arguments the calls of one connection that run may have, before further calls
+    /// wait; 64 MiB unless set, [`usize::MAX`] for no limit.
+    ///
+    /// What is answered on the spot is not counted. One call runs whatever its size.
+    pub fn max_running_bytes(mut self, bytes: usize) -> Self {
+        self.limits.running_bytes = bytes;
         self
     }
 

@@ -132,6 +132,7 @@ impl<IO: Stream> Connection<IO> {
                 .with_extensions(self.extensions.clone())
                 .in_span(observed.as_ref().and_then(ServedCall::trace));
         let body = Body::new(frame.into_body(), driver.format());
+        let bytes = body.as_bytes().len();
         let watched = self.server.policy == SyncPolicy::Auto && self.watch(watched);
         let passage = Arc::new(Passage {
             connection: self.clone(),
@@ -148,7 +149,7 @@ impl<IO: Stream> Connection<IO> {
                 spare: Some(answer::begin(std::mem::take(&mut driver.scratch), &body)),
             }),
         });
-        let inline = Inline { seq, cancellation: Some(cancellation) };
+        let inline = Inline { seq, bytes, cancellation: Some(cancellation) };
         let (first, turn) = self.unlocked(driver, inline, || {
             let first = answer::catch(|| {
                 let mut walk: Walk = Box::pin(passage.clone().walk(cx, body));
@@ -170,7 +171,7 @@ impl<IO: Stream> Connection<IO> {
                 let walking = Walking { passage, observed, walk: Some(walk) };
                 match turn {
                     Turn::Ours => {
-                        driver.started(seq, cancellation);
+                        driver.started(seq, bytes, cancellation);
                         driver.walking.push(walking);
                     }
                     Turn::HandedOver => MutexGuard::unlocked(driver, || {
@@ -186,7 +187,7 @@ impl<IO: Stream> Connection<IO> {
                 driver.output.push(&mut frame);
                 driver.scratch = frame;
                 if lingers {
-                    driver.started(seq, passage.cancellation.clone());
+                    driver.started(seq, bytes, passage.cancellation.clone());
                     driver.session.lingers(seq);
                     MutexGuard::unlocked(driver, || passage.linger());
                 }
