@@ -523,6 +523,36 @@ async fn each_connection_to_a_go_server_begins_anew() {
     }
 }
 
+/// The first connection is a raw one that ends, the second too: both begin with `CONNECT`.
+#[cfg(feature = "go")]
+#[tokio::test]
+async fn a_connection_over_http_is_made_again_over_http() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let tunnel = async || {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = vec![0; "CONNECT /calls HTTP/1.0".len()];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(head, b"CONNECT /calls HTTP/1.0");
+        stream.write_all(b"HTTP/1.0 200 Connected to Go RPC\n\n").await.unwrap();
+        stream
+    };
+    let quick = Reconnect::new().first_delay(Duration::from_millis(1)).seed(7);
+    let options = CallOptions::new().wait_for_ready(true);
+    let dialling =
+        Client::builder().reconnect(quick).options(options).dial_http_path(addr, "/calls");
+    let (client, stream) = tokio::join!(dialling, tunnel());
+    let client = client.unwrap();
+    drop(stream);
+    soon(state(&client, ConnectionState::Idle)).await;
+    let call = client.go::<_, u64>("Counter.Run", &7);
+    let mut stream = soon(tunnel()).await;
+    assert!(soon(stream.read_u8()).await.is_ok(), "the call comes behind it");
+    drop((stream, call));
+}
+
 /// Servers drain and others take their place, on the same address, while many call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_loses_no_call() {

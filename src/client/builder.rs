@@ -296,11 +296,7 @@ impl ClientBuilder {
         let connector = self.tls.connector(self.tcp(addr), self.limits.wire.is_none());
         let connector = transport::HttpConnect::with_path(connector, path);
         self.observer.calls(connector.target());
-        let stream = transport::connect(&connector, self.limits.connect).await?;
-        let client = Client::start(stream, self.limits, self.options, self.observer);
-        #[cfg(feature = "tower")]
-        let client = self.layers.around(client, &self.limits);
-        Ok(client)
+        self.open(connector).await
     }
 
     /// Connects over TCP; Go's `rpc.Dial("tcp", addr)`.
@@ -329,15 +325,21 @@ impl ClientBuilder {
     pub async fn connect_with(mut self, connector: impl Connector) -> Result<Client, Error> {
         self.observer.calls(connector.target());
         let connector = self.tls.connector(connector, self.limits.wire.is_none());
-        if let Some(reconnect) = self.reconnect.take() {
-            let (limits, options, observer) = (self.limits, self.options, self.observer);
-            let client = Client::open(connector, limits, reconnect, options, observer).await?;
-            #[cfg(feature = "tower")]
-            let client = self.layers.around(client, &self.limits);
-            return Ok(client);
-        }
-        let stream = transport::connect(&connector, self.limits.connect).await?;
-        let client = Client::start(stream, self.limits, self.options, self.observer);
+        self.open(connector).await
+    }
+
+    /// Connects, and again later where it was told to.
+    async fn open(mut self, connector: impl Connector) -> Result<Client, Error> {
+        let client = match self.reconnect.take() {
+            Some(reconnect) => {
+                let (options, observer) = (self.options, self.observer);
+                Client::open(connector, self.limits, reconnect, options, observer).await?
+            }
+            None => {
+                let stream = transport::connect(&connector, self.limits.connect).await?;
+                Client::start(stream, self.limits, self.options, self.observer)
+            }
+        };
         #[cfg(feature = "tower")]
         let client = self.layers.around(client, &self.limits);
         Ok(client)

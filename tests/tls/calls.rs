@@ -4,11 +4,17 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use netrpc::{Client, Disconnected, Error, Server, tls::TlsClientConfig};
+use netrpc::{CallOptions, Client, Disconnected, Error, Reconnect, Server, tls::TlsClientConfig};
+use netrpc_core::error::chain;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
+    net::TcpListener,
+    sync::oneshot,
+};
 
 use crate::{
     Authority, common::soon, dial, how_it_ended, is_alive, listen, pipe, plain_server, server,
@@ -19,6 +25,38 @@ use crate::{
 fn named(authority: &Authority) -> TlsClientConfig {
     let builder = TlsClientConfig::builder().roots(authority.root()).server_name("localhost");
     builder.build().unwrap()
+}
+
+#[tokio::test]
+async fn a_connection_that_is_made_again_is_encrypted_and_verified_again() {
+    let authority = Authority::new("authority");
+    let tls = trusting(&authority);
+    let mut listener = TcpListener::bind("localhost:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let quick = Reconnect::new().first_delay(Duration::from_millis(1)).seed(7);
+    let options = CallOptions::new().wait_for_ready(true).timeout(Duration::from_secs(20));
+    let builder = Client::builder().tls(&tls).reconnect(quick.lazy(true)).options(options);
+    let client = builder.dial(("localhost", addr.port())).await.unwrap();
+    for _ in 0..3 {
+        let server = server(&plain_server(&authority));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = server.serve(listener).with_graceful_shutdown(async {
+            let _ = stopped.await;
+        });
+        let serving = tokio::spawn(serving.into_future());
+        is_alive(&client).await;
+        stop.send(()).unwrap();
+        soon(serving).await.unwrap();
+        listener = TcpListener::bind(addr).await.unwrap();
+    }
+    // One whom the client has no reason to trust is on the same port now.
+    let stranger = server(&plain_server(&Authority::new("stranger")));
+    tokio::spawn(stranger.serve(listener).into_future());
+    let client = client.with(CallOptions::new().wait_for_ready(false));
+    let error = soon(client.call::<_, u64>("Echo.Number", &7)).await.unwrap_err();
+    let text = chain(&error).to_string();
+    assert!(text.contains("certificate"), "{text}");
+    assert!(!error.may_have_run(), "{error:?}");
 }
 
 #[tokio::test]
@@ -39,7 +77,7 @@ async fn calls_cross_however_a_client_connects() {
     drop(over_a_stream);
     soon(serving).await.unwrap().expect("it has parted in peace");
 
-    let (done, blocking) = tokio::sync::oneshot::channel();
+    let (done, blocking) = oneshot::channel();
     std::thread::spawn(move || {
         let builder = Client::builder().tls(&trusting(&authority));
         let client = netrpc::blocking::Client::dial_with(builder, ("localhost", addr.port()));
@@ -181,11 +219,7 @@ async fn an_eavesdropper_learns_neither_method_nor_arguments() {
 }
 
 /// A pipe with somebody in its middle, who passes everything on until he cuts it.
-async fn cut_when(
-    mut client: DuplexStream,
-    mut server: DuplexStream,
-    cut: tokio::sync::oneshot::Receiver<()>,
-) {
+async fn cut_when(mut client: DuplexStream, mut server: DuplexStream, cut: oneshot::Receiver<()>) {
     tokio::select! {
         _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
         _ = cut => {}
@@ -198,7 +232,7 @@ async fn a_stream_that_is_cut_off_is_a_loss_on_both_sides() {
     let server = server(&plain_server(&authority));
     let (ours, middle) = duplex(64 * 1024);
     let (theirs, serving) = pipe(&server);
-    let (cut, when) = tokio::sync::oneshot::channel();
+    let (cut, when) = oneshot::channel();
     tokio::spawn(cut_when(middle, theirs, when));
     let client = Client::builder().tls(&named(&authority)).connect(ours);
     is_alive(&client).await;
@@ -218,7 +252,7 @@ async fn an_idle_client_that_is_cut_off_has_not_parted_in_peace() {
     let server = server(&plain_server(&authority));
     let (ours, middle) = duplex(64 * 1024);
     let (theirs, serving) = pipe(&server);
-    let (cut, when) = tokio::sync::oneshot::channel();
+    let (cut, when) = oneshot::channel();
     tokio::spawn(cut_when(middle, theirs, when));
     let client = Client::builder().tls(&named(&authority)).connect(ours);
     is_alive(&client).await;
@@ -231,9 +265,9 @@ async fn an_idle_client_that_is_cut_off_has_not_parted_in_peace() {
 async fn a_shutdown_answers_what_it_has_and_says_goodbye() {
     let authority = Authority::new("authority");
     let server = server(&plain_server(&authority));
-    let listener = tokio::net::TcpListener::bind("localhost:0").await.unwrap();
+    let listener = TcpListener::bind("localhost:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve(listener).with_graceful_shutdown(async {
         let _ = stopped.await;
     }));
