@@ -13,7 +13,7 @@
 //! | write | when the peer does not take what it is sent | it has taken all, or enough |
 //! | idle | when no call runs or waits and no message has begun | a request comes |
 //! | age | with the connection | – |
-//! | keep-alive | see [`keep_alive`](crate::keep_alive) | |
+//! | keep-alive | see [`keep_alive`] | |
 //! | linger | when all is said | – |
 
 use std::time::{Duration, Instant};
