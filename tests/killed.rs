@@ -12,12 +12,16 @@
 mod common;
 mod process;
 
+mod killed {
+    mod returning;
+}
+
 use std::{
     collections::{BTreeMap, HashMap},
     env,
     fs::{self, File, OpenOptions},
     io::Write,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -25,7 +29,7 @@ use std::{
 
 use common::soon;
 use futures_util::future::join_all;
-use netrpc::{CallOptions, Client, Error, Server, Wire, blocking, service};
+use netrpc::{CallOptions, Client, Disconnected, Error, Server, Wire, blocking, service};
 use process::Process;
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, time::sleep};
 
@@ -34,6 +38,13 @@ const ROLE: &str = "the_mortal";
 
 /// Where the server notes what runs.
 const NOTES: &str = "NETRPC_NOTES";
+
+/// Where the server listens.
+const AT: &str = "NETRPC_AT";
+
+/// A free port of an address that nobody else uses: it stays free while the server is dead, and no client
+/// that connects to it meanwhile is given it as its own.
+const ALONE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2), 0));
 
 /// How often it is killed, unless said otherwise.
 const KILLS: u64 = 5;
@@ -90,7 +101,8 @@ fn the_mortal() {
         let notes = OpenOptions::new().append(true).create(true).open(path).expect("a file");
         let server = Server::new();
         server.register(Work { notes }).expect("a name of its own");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
+        let at = env::var(AT).expect("an address");
+        let listener = TcpListener::bind(at).await.expect("a port on loopback");
         let addr = listener.local_addr().expect("it is bound");
         tokio::spawn(server.serve(listener));
         process::play("ours", addr).await;
@@ -114,6 +126,11 @@ impl Ended {
             }
             Err(error) => {
                 let kind = match &error {
+                    Error::Shutdown { cause, .. }
+                        if matches!(**cause, Disconnected::Unreachable { .. }) =>
+                    {
+                        "unreachable"
+                    }
                     Error::Shutdown { .. } => "lost",
                     Error::Deadline { .. } => "too late",
                     Error::QueueFull { .. } => "not queued",
@@ -130,6 +147,21 @@ impl Ended {
     fn merge(&mut self, other: Ended) {
         self.started += other.started;
         self.calls.extend(other.calls);
+    }
+
+    /// Compares what callers were told with what `ran`, and counts it.
+    fn check(&self, ran: &HashMap<u64, u64>) -> BTreeMap<String, u64> {
+        assert_eq!(self.calls.len() as u64, self.started, "each call has an outcome");
+        let mut counts = BTreeMap::new();
+        for (id, (told, may_have_run)) in &self.calls {
+            let times = ran.get(id).copied().unwrap_or(0);
+            assert!(times <= 1, "call {id} ran {times} times");
+            assert!(*may_have_run || times == 0, "call {id} ran, and its caller was told: {told}");
+            assert!(told != "answered" || times == 1, "call {id} was answered and never ran");
+            let and = if times == 1 { "and ran" } else { "and did not" };
+            *counts.entry(format!("{told}, {and}")).or_default() += 1;
+        }
+        counts
     }
 }
 
@@ -197,7 +229,8 @@ fn notes(path: &Path) -> HashMap<u64, u64> {
 
 /// Has a server of its own killed under load, and checks what its callers were told.
 async fn kill(round: u64, path: &Path) -> BTreeMap<String, u64> {
-    let settings = [(NOTES, path.to_str().expect("a path in UTF-8"))];
+    let notes_in = path.to_str().expect("a path in UTF-8");
+    let settings = [(NOTES, notes_in), (AT, "127.0.0.1:0")];
     let mut server = Process::again(ROLE, &settings).await;
     let addr = server.addr();
     let mut callers = Vec::new();
@@ -215,37 +248,34 @@ async fn kill(round: u64, path: &Path) -> BTreeMap<String, u64> {
     for caller in callers {
         ended.merge(soon(caller).await.expect("every call has ended as it may"));
     }
-    assert_eq!(ended.calls.len() as u64, ended.started, "each call has an outcome");
-    let ran = notes(path);
-    let mut counts = BTreeMap::new();
-    for (id, (told, may_have_run)) in &ended.calls {
-        let times = ran.get(id).copied().unwrap_or(0);
-        assert!(times <= 1, "call {id} ran {times} times");
-        assert!(*may_have_run || times == 0, "call {id} ran, and its caller was told: {told}");
-        assert!(told != "answered" || times == 1, "call {id} was answered and never ran");
-        let and = if times == 1 { "and ran" } else { "and did not" };
-        *counts.entry(format!("{told}, {and}")).or_default() += 1;
+    ended.check(&notes(path))
+}
+
+fn kills() -> u64 {
+    env::var("NETRPC_KILLS").map_or(KILLS, |text| text.parse().expect("a number"))
+}
+
+fn print(title: &str, counts: &BTreeMap<String, u64>) {
+    println!("{title}:");
+    for (what, count) in counts {
+        println!("{count:>8} {what}");
     }
-    counts
 }
 
 #[test]
 fn calls_of_a_server_that_is_killed_end_once_and_no_promise_is_broken() {
-    let kills = env::var("NETRPC_KILLS").map_or(KILLS, |text| text.parse().expect("a number"));
+    let kills = kills();
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     Runtime::new().expect("a runtime").block_on(async {
         for round in 0..kills {
-            let path = scratch(round);
+            let path = scratch(&round.to_string());
             for (what, count) in kill(round, &path).await {
                 *counts.entry(what).or_default() += count;
             }
             let _ = fs::remove_file(path);
         }
     });
-    println!("{kills} kills:");
-    for (what, count) in &counts {
-        println!("{count:>8} {what}");
-    }
+    print(&format!("{kills} kills"), &counts);
     // It was killed under load.
     for what in
         ["answered, and ran", "lost, may have run, and ran", "lost, has not run, and did not"]
@@ -254,7 +284,7 @@ fn calls_of_a_server_that_is_killed_end_once_and_no_promise_is_broken() {
     }
 }
 
-fn scratch(round: u64) -> PathBuf {
-    let name = format!("killed-{}-{round}", std::process::id());
+fn scratch(name: &str) -> PathBuf {
+    let name = format!("killed-{}-{name}", std::process::id());
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
