@@ -10,11 +10,15 @@ use std::{future::pending, sync::Arc, time::Duration};
 use capture::{Capture, Seen};
 use common::{Raw, encoded, listen, pipe, request, request_with, soon};
 use netrpc::{
-    CallInfo, CallOptions, Client, Context, Error, Fault, Metadata, Server, SyncPolicy, service,
+    CallInfo, CallOptions, Client, ConnectionState, Context, Error, Fault, Metadata, Reconnect,
+    Server, SyncPolicy, service,
     trace::{self, Propagator, TraceContext},
 };
 use netrpc_core::wire::RequestFields;
-use tokio::sync::Notify;
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, oneshot},
+};
 
 /// Each test registers it under a name of its own, so that its spans can be told from others'.
 #[derive(Default)]
@@ -157,6 +161,42 @@ async fn a_call_is_one_span_on_either_side_and_they_are_parent_and_child() {
     assert_eq!(server.events, ["in the quick handler"]);
     let (trace, span) = (server.get("trace_id"), server.get("span_id"));
     assert_eq!(seen, Some(format!("00-{trace}-{span}-01")), "what Context::trace says");
+}
+
+#[tokio::test]
+async fn a_client_tells_when_it_loses_its_server_and_finds_it_again() {
+    let capture = Capture::install();
+    let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let quick = Reconnect::new().first_delay(Duration::from_millis(1)).lazy(true).seed(7);
+    let options = CallOptions::new().wait_for_ready(true);
+    let client = Client::builder().reconnect(quick).options(options).dial(addr).await.unwrap();
+    let call = async || soon(client.call::<_, u64>("Work.Slow", &())).await.unwrap();
+    for _ in 0..2 {
+        let server = Server::new();
+        server.register(Work::default()).unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = server.serve(listener).with_graceful_shutdown(async {
+            let _ = stopped.await;
+        });
+        let serving = tokio::spawn(serving.into_future());
+        assert_eq!(call().await, 1);
+        stop.send(()).unwrap();
+        soon(serving).await.unwrap();
+        // Nobody is there for a while.
+        let mut state = client.state();
+        let waiting = client.go::<_, u64>("Work.Slow", &());
+        while state != ConnectionState::Failing {
+            state = soon(client.state_changed(state)).await;
+        }
+        drop(waiting);
+        listener = TcpListener::bind(addr).await.unwrap();
+    }
+    let told = capture.told_of(&addr.to_string());
+    for (text, times) in [("connected", 2), ("connection lost", 2)] {
+        assert_eq!(told.iter().filter(|told| *told == text).count(), times, "{told:?}");
+    }
+    assert!(told.iter().any(|told| told == "cannot connect, and tries again"), "{told:?}");
 }
 
 #[tokio::test]

@@ -14,7 +14,11 @@ use std::{
     time::Duration,
 };
 
-use netrpc_core::{Error, backoff::Schedule, error::Disconnected};
+use netrpc_core::{
+    Error,
+    backoff::Schedule,
+    error::{Disconnected, chain},
+};
 use tokio::sync::Notify;
 
 use super::{
@@ -158,40 +162,46 @@ impl Line {
         left
     }
 
-    /// Notes what has become of a connection, if it is the one that calls go to.
-    fn note(&self, shared: &Shared, note: impl FnOnce(&mut State)) {
+    /// Notes what has become of a connection, if it is the one that calls go to; `false` if not.
+    fn note(&self, shared: &Shared, note: impl FnOnce(&mut State)) -> bool {
         {
             let mut state = self.state.lock();
             if state.closed.is_some() || !std::ptr::eq(&*state.current.shared, shared) {
-                return;
+                return false;
             }
             note(&mut state);
         }
         self.changed.notify_waiters();
+        true
     }
 
     /// The server is there.
     pub(super) fn established(&self, shared: &Shared) {
-        self.note(shared, |state| {
+        let noted = self.note(shared, |state| {
             state.failure = None;
             state.phase = ConnectionState::Connected;
         });
+        if noted {
+            tracing::debug!(server = %self.dialer.server(), "connected");
+        }
     }
 
     /// The connection has brought the answer to a call.
     pub(super) fn proven(&self, shared: &Shared) {
-        self.note(shared, |state| state.schedule.reset());
+        let _ = self.note(shared, |state| state.schedule.reset());
     }
 
     /// The connection takes no more calls.
     pub(super) fn lost(&self, shared: &Shared) {
-        self.note(shared, |state| state.phase = ConnectionState::Idle);
+        let _ = self.note(shared, |state| state.phase = ConnectionState::Idle);
     }
 
     /// The connection has ended, and its calls are about to be told.
     pub(super) fn ended(&self, shared: &Shared, cause: &Arc<Disconnected>) {
         let was_there = shared.state.lock().parked.is_none();
         if was_there {
+            let (server, cause) = (self.dialer.server(), chain(&**cause));
+            tracing::debug!(%server, %cause, "connection lost");
             self.lost(shared);
         } else {
             self.failed(shared, cause);
@@ -201,12 +211,16 @@ impl Line {
     /// The attempt to make this connection has failed: the next follows.
     fn failed(&self, shared: &Shared, cause: &Arc<Disconnected>) {
         let mut left = None;
-        self.note(shared, |state| {
+        let noted = self.note(shared, |state| {
             state.failure = Some(cause.clone());
             left = Some(self.make_next(state));
             state.phase = ConnectionState::Failing;
         });
         drop(left); // not under the lock
+        if noted {
+            let (server, cause) = (self.dialer.server(), chain(&**cause));
+            tracing::warn!(%server, %cause, "cannot connect, and tries again");
+        }
     }
 
     /// Ends every connection, for ever.
@@ -284,6 +298,9 @@ type Starts = Box<dyn FnOnce(Arc<Shared>) + Send>;
 
 /// A connector, whatever its streams are.
 trait Dial: Send + Sync {
+    /// Whom it connects to, for people.
+    fn server(&self) -> String;
+
     /// Connects once; what comes of it starts the connection's task.
     fn dial(
         &self,
@@ -297,6 +314,10 @@ struct Dialer<C> {
 }
 
 impl<C: Connector> Dial for Dialer<C> {
+    fn server(&self) -> String {
+        self.connector.target()
+    }
+
     fn dial(
         &self,
         within: Duration,

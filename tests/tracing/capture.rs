@@ -46,7 +46,11 @@ impl Seen {
 
 /// The spans that were opened in this process; the tests tell theirs by method.
 #[derive(Clone, Default)]
-pub(crate) struct Capture(Arc<Mutex<BTreeMap<u64, Seen>>>);
+pub(crate) struct Capture {
+    spans: Arc<Mutex<BTreeMap<u64, Seen>>>,
+    /// Events in no span.
+    loose: Arc<Mutex<Vec<Seen>>>,
+}
 
 impl Capture {
     /// The subscriber of this process.
@@ -63,8 +67,15 @@ impl Capture {
 
     /// The spans of calls of this method, in the order in which they were opened.
     pub(crate) fn of(&self, method: &str) -> Vec<Seen> {
-        let seen = self.0.lock().unwrap();
+        let seen = self.spans.lock().unwrap();
         seen.values().filter(|seen| seen.get("rpc.method") == method).cloned().collect()
+    }
+
+    /// What was said of this server outside of all spans.
+    pub(crate) fn told_of(&self, server: &str) -> Vec<String> {
+        let loose = self.loose.lock().unwrap();
+        let of = loose.iter().filter(|seen| seen.get("server") == server);
+        of.map(|seen| seen.get("message").to_owned()).collect()
     }
 
     /// The one span of this name of calls of this method.
@@ -97,7 +108,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
         let mut seen = Seen { name, within, ..Seen::default() };
         attributes.record(&mut Fields(&mut seen));
         // Ids are used again once a span is closed, so that the key is a number of our own.
-        let mut all = self.0.lock().unwrap();
+        let mut all = self.spans.lock().unwrap();
         let key = all.len() as u64;
         all.insert(key, seen);
         cx.span(id).expect("it is new").extensions_mut().insert(Key(key));
@@ -110,8 +121,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
     fn on_event(&self, event: &Event<'_>, cx: Context<'_, S>) {
         let mut text = Seen::default();
         event.record(&mut Fields(&mut text));
-        if let Some(span) = cx.event_span(event) {
-            self.with(&span.id(), &cx, |seen| seen.events.push(text.get("message").to_owned()));
+        match cx.event_span(event) {
+            Some(span) => {
+                self.with(&span.id(), &cx, |seen| seen.events.push(text.get("message").to_owned()));
+            }
+            None => self.loose.lock().unwrap().push(text),
         }
     }
 
@@ -128,7 +142,7 @@ impl Capture {
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         let key = cx.span(id).and_then(|span| Some(span.extensions().get::<Key>()?.0));
-        let mut all = self.0.lock().unwrap();
+        let mut all = self.spans.lock().unwrap();
         if let Some(seen) = key.and_then(|key| all.get_mut(&key)) {
             change(seen);
         }
