@@ -78,7 +78,7 @@
 //!
 //! Every call ends exactly once: with its reply, or with one [`Error`]. If
 //! [`may_have_run`](Error::may_have_run) is `false`, the method has not run and will not. A call that may
-//! have run is never sent twice.
+//! have run is never sent twice, unless it is asked to be ([`Semantics::AtLeastOnce`]).
 //!
 //! Not promised, yet: calls that survive a crash of either side. Go's protocols carry
 //! calls and answers only: no deadlines, cancellation or metadata.
