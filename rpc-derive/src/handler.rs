@@ -121,7 +121,7 @@ fn call_and_encode(service: &Service, method: &Method, buffer: &TokenStream) -> 
     let err = quote_spanned!(at=> ::core::result::Result::Err(__error));
     let fail = quote_spanned! {mixed=>
         #err => ::core::result::Result::Err({
-            use #krate::__private::failure::{ChainKind as _, TextKind as _, WholeKind as _};
+            use #krate::__private::failure::{ChainKind as _, OnwardKind as _, TextKind as _, WholeKind as _};
             #fault
         }),
     };

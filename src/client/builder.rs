@@ -138,13 +138,13 @@ impl ClientBuilder {
         self
     }
 
-    /// How many calls may be under way; 65,536 unless set.
+    /// How many calls may be under way; 65,536 unless set, at least 1.
     ///
     /// While as many are not answered, [`Client::call`] waits. [`Client::go`] fails with
     /// [`Error::TooManyCalls`] also where they are answered and nobody has taken the answers;
     /// [`Client::ready`] waits for room. So no more than twice as many are ever kept.
     pub fn max_calls(mut self, calls: usize) -> Self {
-        self.limits.calls = calls;
+        self.limits.calls = calls.max(1);
         self
     }
 
@@ -218,7 +218,8 @@ impl ClientBuilder {
     ///
     /// It needs a way to connect, so it is of no effect on [`connect`](Self::connect). **No call is sent
     /// twice**, unless it provably has not run and its caller
-    /// [waits](CallOptions::wait_for_ready). For that, the first requests on each connection are
+    /// [waits](CallOptions::wait_for_ready), or its caller
+    /// [wants it so](CallOptions::semantics). For that, the first requests on each connection are
     /// held back until the server has said that it is there, which costs one way back and forth
     /// (Go's protocols have no such word: there they are sent at once).
     ///

@@ -129,6 +129,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Task<IO> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.drive(cx) {
             Poll::Ready(cause) => {
+                if let Disconnected::Closed = cause {
+                    // A stream that has a word for its end, as TLS does, says it now or never.
+                    let _ = Pin::new(&mut self.io).poll_shutdown(cx);
+                }
                 self.end(&Arc::new(cause));
                 Poll::Ready(())
             }

@@ -354,7 +354,8 @@ impl Client {
         observed: &MadeCall,
     ) -> Result<Call<R>, Error> {
         let Route::Line(line) = &self.route else {
-            let text = "only a client that reconnects sends calls again (ClientBuilder::reconnect)";
+            let text = "only a client that reconnects sends calls again: set ClientBuilder::reconnect and use \
+                        `dial` or `connect_with`, for a stream that was given cannot be made again";
             return Err(Error::Refused {
                 refusal: netrpc_core::Refusal::Unsupported,
                 message: text.to_owned(),

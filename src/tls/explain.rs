@@ -142,6 +142,11 @@ fn of_server(bad: &Bad) -> &'static str {
             "the server's certificate is not from an authority that this client trusts: if it is the \
              right server, name its authority with TlsClientConfigBuilder::roots"
         }
+        Bad::BadSignature => {
+            "the server's certificate is not signed with the key of the authority that this client \
+             trusts under that name: was the authority made anew? Give its present certificate to \
+             TlsClientConfigBuilder::roots"
+        }
         Bad::Revoked => "the server's certificate was revoked: the server needs a new one",
         Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => {
             "the server's certificate is not one for servers (its extended key usage)"
@@ -160,6 +165,10 @@ fn of_client(bad: &Bad) -> &'static str {
         Bad::UnknownIssuer => {
             "the client's certificate is not from an authority that this server accepts \
              (TlsServerConfigBuilder::require_client_certificates)"
+        }
+        Bad::BadSignature => {
+            "the client's certificate is not signed with the key of the authority that this server \
+             accepts under that name: was the authority made anew?"
         }
         Bad::Revoked => "the client's certificate was revoked",
         Bad::UnknownRevocationStatus

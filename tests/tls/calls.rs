@@ -28,6 +28,38 @@ fn named(authority: &Authority) -> TlsClientConfig {
 }
 
 #[tokio::test]
+async fn a_client_that_closes_says_so_by_tls() {
+    let authority = Authority::new("authority");
+    let server = server(&plain_server(&authority));
+    let (ours, serving) = pipe(&server);
+    let client = Client::builder().tls(&named(&authority)).connect(ours);
+    is_alive(&client).await;
+    client.close().await;
+    soon(serving).await.unwrap().expect("its stream was not cut off");
+}
+
+#[tokio::test]
+async fn a_client_that_is_sent_away_says_goodbye_by_tls() {
+    let authority = Authority::new("authority");
+    let server = server(&plain_server(&authority));
+    let listener = TcpListener::bind("localhost:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = server.serve(listener).with_graceful_shutdown(async {
+        let _ = stopped.await;
+    });
+    let serving = tokio::spawn(serving.into_future());
+    let client = dial(addr, &trusting(&authority)).await.unwrap();
+    is_alive(&client).await;
+    let (ours, second) = pipe(&server);
+    let other = Client::builder().tls(&named(&authority)).connect(ours);
+    is_alive(&other).await;
+    stop.send(()).unwrap();
+    soon(serving).await.unwrap();
+    soon(second).await.unwrap().expect("its stream was not cut off");
+}
+
+#[tokio::test]
 async fn a_connection_that_is_made_again_is_encrypted_and_verified_again() {
     let authority = Authority::new("authority");
     let tls = trusting(&authority);

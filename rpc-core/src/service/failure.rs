@@ -1,12 +1,12 @@
 //! From whatever error a handler returns to the [`Fault`] its caller gets.
 //!
 //! `#[service]` writes `(&error).failure_kind().fault(error)`. Method look-up takes the first kind
-//! that fits: a `Fault` stays whole, an [`anyhow::Error`] is searched for one, and anything else
-//! becomes its text. (Specialisation by auto-reference, after David Tolnay's case study.)
+//! that fits: a `Fault` stays whole, an [`anyhow::Error`] is searched for one, the [`Error`] of a call that
+//! the handler made becomes the text of its chain, and anything else its text. (Specialisation by auto-reference, after David Tolnay's case study.)
 
 use std::fmt::Display;
 
-use crate::Fault;
+use crate::{Error, Fault, error::chain};
 
 /// What a handler may fail with: anything that displays.
 #[diagnostic::on_unimplemented(
@@ -51,13 +51,25 @@ impl Chain {
     }
 }
 
+/// The [`Error`] of a call that the handler made: what is behind it is what its caller cannot see.
+#[derive(Debug)]
+pub struct Onward;
+
+impl Onward {
+    /// The chain's text.
+    #[allow(clippy::needless_pass_by_value)] // the kinds are called alike
+    pub fn fault(self, error: Error) -> Fault {
+        Fault::new(chain(&error).to_string())
+    }
+}
+
 /// Anything else crosses as its text.
 #[derive(Debug)]
 pub struct Text;
 
 impl Text {
     /// The error's text.
-    #[allow(clippy::needless_pass_by_value)] // the three kinds are called alike
+    #[allow(clippy::needless_pass_by_value)] // the kinds are called alike
     pub fn fault<E: HandlerError>(self, error: E) -> Fault {
         Fault::new(error.text())
     }
@@ -82,6 +94,16 @@ pub trait ChainKind {
 }
 
 impl ChainKind for anyhow::Error {}
+
+/// Picks [`Onward`].
+pub trait OnwardKind {
+    /// The kind of this error.
+    fn failure_kind(&self) -> Onward {
+        Onward
+    }
+}
+
+impl OnwardKind for Error {}
 
 /// Picks [`Text`], where nothing nearer fits.
 pub trait TextKind {
@@ -113,6 +135,14 @@ mod tests {
         assert_eq!(fault!(fault.clone()), fault);
         assert_eq!(fault!(anyhow::Error::from(fault.clone())), fault);
         assert_eq!(fault!(anyhow::Error::from(fault.clone()).context("outer")), fault);
+    }
+
+    #[test]
+    fn the_error_of_a_call_crosses_with_its_causes() {
+        let cause = crate::error::Disconnected::Eof.into();
+        let error = Error::Shutdown { may_have_run: true, cause };
+        let text = fault!(error).message().to_owned();
+        assert_eq!(text, "connection is shut down: unexpected EOF: the peer closed the connection");
     }
 
     #[test]
