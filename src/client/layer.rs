@@ -379,7 +379,7 @@ impl ClientBuilder {
     /// call's timeout holds for the layers too: whatever they wait for or try again, it is over then.
     ///
     /// Whether the method [may have run](Error::may_have_run) is known also where a layer ends the call:
-    /// `false` if no layer had it sent, or nothing that was sent can have run.
+    /// `false` if no layer passed it on, or nothing that was sent can have run.
     pub fn layer<L>(mut self, layer: L) -> Self
     where
         L: Layer<Next> + Send + Sync + 'static,
