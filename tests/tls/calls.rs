@@ -156,6 +156,7 @@ async fn much_crosses_both_ways_at_once() {
     let authority = Authority::new("authority");
     let addr = listen(&server(&plain_server(&authority))).await;
     let client = dial(addr, &trusting(&authority)).await.unwrap();
+    is_alive(&client).await; // to encode what follows may take longer than a handshake
     let sent: Vec<u8> =
         (0..3_000_000u32).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
     let calls: Vec<_> = (0..4).map(|_| client.go::<_, Vec<u8>>("Echo.Bytes", &sent[..])).collect();
