@@ -345,6 +345,10 @@ fn memory_and_files_stay_flat_under_mixed_load() {
     Runtime::new().expect("a runtime").block_on(soak(Duration::from_secs(seconds)));
 }
 
+/// What becomes of calls; each has to occur.
+const KINDS: [&str; 7] =
+    ["answered", "failed", "panicked", "too late", "closed by us", "cancelled", "nonsense"];
+
 async fn soak(duration: Duration) {
     let server = Process::again(ROLE, &[]).await;
     let addr = server.addr();
@@ -376,6 +380,13 @@ async fn soak(duration: Duration) {
             lanes.remove(lane).await.expect("a lane");
         }
     }
+    // On a machine that is busy with other things some kinds of calls come late.
+    let late = Instant::now();
+    while KINDS.iter().any(|what| !tally.0.lock().contains_key(what))
+        && late.elapsed() < Duration::from_secs(30)
+    {
+        sleep(Duration::from_millis(20)).await;
+    }
     end.send(true).expect("the lanes listen");
     for lane in lanes {
         soon(lane).await.expect("nothing went wrong");
@@ -394,15 +405,8 @@ async fn soak(duration: Duration) {
         }
     }
     let counts = tally.0.lock();
-    let kinds =
-        ["answered", "failed", "panicked", "too late", "closed by us", "cancelled", "nonsense"];
-    // On a machine that is busy with other things there may be too few for all kinds to occur.
-    let few = counts.get("connections").is_none_or(|connections| *connections < 50);
-    for what in if few { &kinds[..1] } else { &kinds[..] } {
-        assert!(
-            counts.get(*what).is_some_and(|count| *count > 0),
-            "nothing was {what}: {counts:?}"
-        );
+    for what in KINDS {
+        assert!(counts.get(what).is_some_and(|count| *count > 0), "nothing was {what}: {counts:?}");
     }
 }
 
