@@ -42,7 +42,8 @@ impl Peer for Netrpc {
     type Client = Client;
 
     async fn serve(listener: TcpListener) -> Result<()> {
-        let server = Server::new();
+        // Loopback is one address, and more than 1000 connections come from it.
+        let server = Server::builder().max_connections_per_peer(10_000).build();
         server.register(Arith)?;
         server.serve(listener).await;
         Ok(())
