@@ -100,6 +100,7 @@
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod client;
+mod datagram;
 #[cfg(feature = "debug-page")]
 pub mod debug;
 #[cfg(feature = "tower")]
@@ -127,6 +128,7 @@ pub use client::{
     Call, CallOptions, CallWithMetadata, Client, ClientBuilder, ConnectionState, MethodName,
     Reconnect, Semantics, TypedMethod,
 };
+pub use datagram::DatagramSocket;
 pub use netrpc_core::{
     CallId, Cancellation, Context, Error, Extensions, Fault, Identity, Metadata, Peer, Refusal,
     dialect::Protocol,

@@ -282,13 +282,15 @@ pub enum Peer {
     Unix(Option<PathBuf>),
     /// A stream that was handed over already connected.
     Stream,
+    /// A UDP peer at this address, at which it has proved to receive what it is sent.
+    Udp(SocketAddr),
 }
 
 impl Peer {
-    /// The address of a TCP peer.
+    /// The address of a TCP or UDP peer.
     pub fn addr(&self) -> Option<SocketAddr> {
         match self {
-            Peer::Tcp(addr) => Some(*addr),
+            Peer::Tcp(addr) | Peer::Udp(addr) => Some(*addr),
             Peer::Unix(_) | Peer::Stream => None,
         }
     }
@@ -298,6 +300,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Peer::Tcp(addr) => addr.fmt(f),
+            Peer::Udp(addr) => write!(f, "udp:{addr}"),
             Peer::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
             Peer::Unix(None) => f.write_str("unix"),
             Peer::Stream => f.write_str("stream"),
