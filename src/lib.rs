@@ -103,6 +103,7 @@ mod client;
 mod datagram;
 #[cfg(feature = "debug-page")]
 pub mod debug;
+mod ledger;
 #[cfg(feature = "tower")]
 pub mod middleware;
 mod observe;
@@ -129,6 +130,7 @@ pub use client::{
     Reconnect, Semantics, TypedMethod,
 };
 pub use datagram::DatagramSocket;
+pub use ledger::Ledger;
 pub use netrpc_core::{
     CallId, Cancellation, Context, Error, Extensions, Fault, Identity, Metadata, Peer, Refusal,
     dialect::Protocol,

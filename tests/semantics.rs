@@ -60,7 +60,10 @@ async fn a_server_without_a_ledger_says_so_and_runs_nothing() {
     for seq in 1..=5 {
         let (code, text) = soon(peer.fault(seq)).await;
         assert_eq!(code, FaultCode::Unsupported);
-        assert_eq!(text, "this server keeps no ledger of calls: it has no sessions");
+        assert_eq!(
+            text,
+            "this server keeps no ledger of calls: it has no sessions (ServerBuilder::ledger)"
+        );
     }
     // What was not asked is not answered, and what is malformed is.
     let mut out = Vec::new();

@@ -9,7 +9,7 @@
 pub(crate) use std::sync::atomic;
 
 #[cfg(not(netrpc_shuttle))]
-pub(crate) use parking_lot::{Mutex, RwLock};
+pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
 #[cfg(netrpc_shuttle)]
 pub use shuttle::sync::atomic;
 

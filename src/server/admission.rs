@@ -268,6 +268,9 @@ impl Server {
     /// Which limit is reached.
     pub(super) fn enter(&self, peer: Peer) -> Result<Entrance, Disconnected> {
         let server = self.shared.clone();
+        if server.tracked.as_ref().is_some_and(|tracked| tracked.failure().is_some()) {
+            return Err(Disconnected::Closed);
+        }
         let entrant = Arc::new(Entrant::default());
         let deadline = after(server.limits.times.handshake);
         let (number, origin) = server.connections.enter(&server.limits, &peer, entrant.clone())?;

@@ -14,10 +14,7 @@ use netrpc_core::{
     fault::FaultCode,
     service::{Body, Entry, EntryHandler, Finished, HandlerFuture, MethodTable, ReplyBuf},
     session::{self, Admission, Cancelled},
-    wire::{
-        self, AckFrame, Frame, FrameStart, Incoming, Kind, MalformedSession, RawHead, RequestHead,
-        SessionFrame,
-    },
+    wire::{self, Frame, FrameStart, Incoming, Kind, RawHead, RequestHead},
 };
 
 use super::{
@@ -35,7 +32,7 @@ use crate::{
 };
 
 /// What it takes to keep a call waiting, besides its request; about.
-const WAITING: usize = 128;
+pub(super) const WAITING: usize = 128;
 
 /// A handler that was not done at its first poll.
 pub(super) struct Unfinished {
@@ -94,7 +91,11 @@ impl<IO: Stream> Connection<IO> {
                 return Ok(Served::OutputFull);
             }
             if let Some((_, request)) = driver.session.next_waiting() {
-                let Request { frame, target, deadline } = request;
+                let Request { frame, target, deadline, stamped } = request;
+                if stamped {
+                    self.ask_ledger(driver, frame, target, deadline);
+                    continue;
+                }
                 let turn = match target {
                     Ok(entry) => self.run(driver, Ok(&entry), frame, deadline, watched),
                     Err(missing) => self.run(driver, Err(missing), frame, deadline, watched),
@@ -154,12 +155,12 @@ impl<IO: Stream> Connection<IO> {
                 // We have called nothing.
                 Kind::Reply | Kind::Fault => {}
                 Kind::Session => {
-                    let asked = SessionFrame::parse(frame.body_slice()).map(|it| it.asks());
-                    self.keeps_no_ledger(driver, frame.seq, asked);
+                    driver.counts.ping(limits);
+                    self.session_frame(driver, &frame)?;
                 }
                 Kind::Acknowledgement => {
-                    let asked = AckFrame::parse(frame.body_slice()).map(|it| it.asks());
-                    self.keeps_no_ledger(driver, frame.seq, asked);
+                    driver.counts.ping(limits);
+                    self.ack_frame(driver, &frame)?;
                 }
             },
             Incoming::Oversized { kind: Kind::Request, seq, length } => {
@@ -192,8 +193,12 @@ impl<IO: Stream> Connection<IO> {
             }
         };
         if head.stamp.is_some() {
-            // Run like any other it might run twice, and its caller relies on that it does not.
-            self.refuse(driver, frame.seq, (None, frame.head()), &no_ledger());
+            let deadline = head.deadline.and_then(|left| session::deadline(now(), left));
+            let target = found.map_or_else(
+                || table.find(head.method).map_err(|fault| Missing::new(head.method, fault)),
+                Ok,
+            );
+            self.stamped(driver, target.cloned(), frame, deadline)?;
             return Ok(Turn::Ours);
         }
         let deadline = head.deadline.and_then(|left| session::deadline(now(), left));
@@ -206,23 +211,6 @@ impl<IO: Stream> Connection<IO> {
             }
         };
         self.admit(driver, target, (frame, wire::HEADER_LEN), deadline, watched)
-    }
-
-    /// Answers a question about sessions; what was not asked is left alone.
-    #[cold]
-    fn keeps_no_ledger(
-        &self,
-        driver: &mut Driver<IO>,
-        seq: u64,
-        asked: Result<bool, MalformedSession>,
-    ) {
-        let fault = match asked {
-            Ok(false) => return,
-            Ok(true) => no_ledger(),
-            Err(malformed) => Fault::with_code(malformed.fault_code(), malformed.to_string()),
-        };
-        let max_frame = self.server.limits.max_frame;
-        driver.output.write(|out| answer::write_fault(out, seq, &fault, max_frame));
     }
 
     /// Takes the next request of a peer that speaks another protocol; `None` if none is whole.
@@ -298,7 +286,8 @@ impl<IO: Stream> Connection<IO> {
             Admission::Wait => {
                 let (seq, bytes) = (frame.seq, kept + frame.payload().len() + WAITING);
                 let frame = frame.detach();
-                let request = Request { frame, target: target.cloned(), deadline };
+                let target = target.cloned();
+                let request = Request { frame, target, deadline, stamped: false };
                 driver.session.wait(seq, bytes, request);
             }
             Admission::Refuse(fault) => {
@@ -311,7 +300,7 @@ impl<IO: Stream> Connection<IO> {
 
     /// Answers a call that does not begin, with what is known of it: its method, if there is such a one,
     /// and the head of its request.
-    fn refuse(
+    pub(super) fn refuse(
         &self,
         driver: &mut Driver<IO>,
         seq: u64,
@@ -410,7 +399,7 @@ impl<IO: Stream> Connection<IO> {
     }
 
     /// Whether the server runs too many calls for this connection to start another elsewhere.
-    fn is_overloaded(&self, driver: &Driver<IO>) -> Option<Fault> {
+    pub(super) fn is_overloaded(&self, driver: &Driver<IO>) -> Option<Fault> {
         let Shared { capacity, connections, .. } = &*self.server;
         capacity.refuses(driver.session.running_len(), || connections.count())
     }
@@ -423,7 +412,7 @@ impl<IO: Stream> Connection<IO> {
     }
 
     #[inline]
-    fn arrival<'a>(&'a self, seq: u64, head: &'a [u8]) -> Arrival<'a> {
+    pub(super) fn arrival<'a>(&'a self, seq: u64, head: &'a [u8]) -> Arrival<'a> {
         let id = CallId { connection: self.plain.call_id().connection, seq };
         Arrival { id, peer: self.plain.peer(), head }
     }
@@ -728,12 +717,6 @@ fn call_async(entry: &Entry, cx: Context, body: Body, reply: ReplyBuf) -> Handle
         EntryHandler::Async(handler) => handler.call(cx, body, reply),
         EntryHandler::Sync(_) => unreachable!("synchronous handlers are called, not begun"),
     }
-}
-
-/// The answer to a call that must not run twice, and to whatever is said about sessions.
-fn no_ledger() -> Fault {
-    let text = "this server keeps no ledger of calls: it has no sessions";
-    Fault::with_code(FaultCode::Unsupported, text)
 }
 
 pub(super) fn cancelled() -> Fault {

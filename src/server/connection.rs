@@ -16,7 +16,7 @@ use std::{
 };
 
 use netrpc_core::{
-    CallId, Caller, Cancellation, Context, Extensions, Metadata, error::Disconnected,
+    CallId, Caller, Cancellation, Context, Extensions, Metadata, error::Disconnected, ledger::Owner,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -24,6 +24,7 @@ use super::{
     Live, Shared,
     admission::{Entrance, Place},
     driver::{Driver, Goodbye, Served, Settled},
+    tracked::owner_of,
     workers::{Stall, Watch, Workers},
 };
 use crate::{
@@ -47,6 +48,8 @@ pub(super) struct Connection<IO: Stream> {
     pub(super) caller: Arc<Caller>,
     /// What the owner's check has found out of it.
     pub(super) extensions: Option<Arc<Extensions>>,
+    /// Whose its sessions are, once one is asked for.
+    owner: OnceLock<Option<Owner>>,
     /// For methods that do not ask for a context of their own.
     pub(super) plain: Context,
     /// Locked before `mail` where both are.
@@ -114,6 +117,7 @@ pub(super) fn start<IO: Stream>(entrance: Entrance, io: IO) -> Arc<Connection<IO
         plain: Context::new(call, caller.clone(), None, Metadata::new(), Cancellation::new(), now),
         caller,
         extensions,
+        owner: OnceLock::new(),
         driver: Mutex::new(driver),
         mail: Mutex::default(),
         observed,
@@ -131,6 +135,12 @@ impl<IO: Stream> Connection<IO> {
     pub(super) async fn ended(&self) -> Result<(), Arc<Disconnected>> {
         self.ended.cancelled().await;
         self.outcome.get().cloned().unwrap_or(Ok(()))
+    }
+
+    /// Whose the sessions are that are opened here: `None` if the peer has proved nothing.
+    pub(super) fn owner(&self) -> Option<&Owner> {
+        let identity = self.caller.identity.as_ref();
+        self.owner.get_or_init(|| identity.map(owner_of)).as_ref()
     }
 
     fn spawn(self: Arc<Self>, turn: u64) {

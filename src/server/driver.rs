@@ -130,7 +130,8 @@ pub(super) struct Inline {
 #[derive(Debug)]
 pub(super) struct Elsewhere {
     cancellation: Cancellation,
-    _slot: Slot,
+    /// `None` if it does not end with its connection: then it counts by itself.
+    slot: Option<Slot>,
 }
 
 impl Elsewhere {
@@ -145,6 +146,8 @@ pub(super) struct Request {
     pub(super) frame: Frame,
     pub(super) target: Target,
     pub(super) deadline: Option<Instant>,
+    /// Whether it is to be asked of the ledger.
+    pub(super) stamped: bool,
 }
 
 /// Why no more calls are taken, though the peer has done nothing wrong.
@@ -262,7 +265,13 @@ impl<IO: Stream> Driver<IO> {
 
     /// Call `seq`, whose arguments have `bytes` bytes, goes on elsewhere.
     pub(super) fn started(&mut self, seq: u64, bytes: usize, cancellation: Cancellation) {
-        self.session.started(seq, bytes, Elsewhere { cancellation, _slot: self.capacity.take() });
+        let slot = Some(self.capacity.take());
+        self.session.started(seq, bytes, Elsewhere { cancellation, slot });
+    }
+
+    /// The same of what does not end with its connection, which waits for its answer.
+    pub(super) fn awaits(&mut self, seq: u64, bytes: usize, cancellation: Cancellation) {
+        self.session.started(seq, bytes, Elsewhere { cancellation, slot: None });
     }
 
     pub(super) fn turn(&self) -> u64 {
@@ -651,7 +660,8 @@ impl<IO: Stream> Driver<IO> {
 
     /// Takes everything out: what is to be dropped without a lock, and whom to tell.
     pub(super) fn take_down(&mut self) -> (impl Sized + use<IO>, Vec<Cancellation>) {
-        let running = self.session.running().map(|call| call.cancellation.clone()).collect();
+        let running = self.session.running().filter(|call| call.slot.is_some());
+        let running = running.map(|call| call.cancellation.clone()).collect();
         self.session.forget_waiting();
         let left = (
             self.io.take(),

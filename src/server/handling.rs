@@ -20,98 +20,127 @@ use super::{
     call,
     connection::Stream,
     passage::{Passage, Slot, Unsealed},
-    workers::{Permit, TICK},
+    workers::{Permit, TICK, Workers},
 };
 use crate::{observe::Here, sync::atomic::Ordering};
+
+/// A handler that is about to run, then runs, and has then ended.
+pub(super) trait Running: Send + Unpin + Sized + 'static {
+    fn entry(&self) -> &Arc<Entry>;
+    fn workers(&self) -> &Arc<Workers>;
+    fn policy(&self) -> SyncPolicy;
+
+    /// Whether it may begin: asked right before, perhaps more than once.
+    ///
+    /// # Errors
+    /// What is answered instead.
+    fn begin(&mut self) -> Result<(), Fault>;
+
+    /// It has ended.
+    fn end(self, outcome: Result<(), Fault>) -> Result<(), Fault>;
+}
+
+/// Runs a handler. `exposed` is whether the task that polls this could not be replaced if it blocks.
+pub(super) async fn handle<R: Running>(
+    mut run: R,
+    exposed: bool,
+    cx: Context,
+    body: Body,
+    (start, mut reply): Unsealed,
+) -> Result<Reply, Fault> {
+    let entry = run.entry().clone();
+    if let EntryHandler::Async(handler) = entry.handler() {
+        run.begin()?;
+        let future = handler.call(cx.clone(), body, reply);
+        let (reply, outcome) =
+            Handling { future: Some(future), run: Some(run), detached: false }.await;
+        outcome?;
+        return Ok(Reply { start, reply, metadata: metadata(&entry, &cx) });
+    }
+    let workers = run.workers().clone();
+    let policy = run.policy();
+    let Some(place) = place(policy, &workers, &entry, exposed) else {
+        return handle_on_pool(run, cx, body, (start, reply)).await;
+    };
+    run.begin()?;
+    let begun = Instant::now();
+    let outcome = answer::catch(|| call::call_sync(&entry, &cx, &body, &mut reply));
+    judge(policy, &workers, &entry, begun);
+    drop(place);
+    run.end(answer::outcome(&entry, outcome))?;
+    Ok(Reply { start, reply, metadata: metadata(&entry, &cx) })
+}
+
+/// The same on the thread pool.
+async fn handle_on_pool<R: Running>(
+    mut run: R,
+    cx: Context,
+    mut body: Body,
+    (start, mut reply): Unsealed,
+) -> Result<Reply, Fault> {
+    body.detach();
+    let handle = run.workers().handle().clone();
+    let here = Here::now();
+    let ran = handle.spawn_blocking(move || {
+        // It may have waited for a thread for long.
+        run.begin()?;
+        let entry = run.entry().clone();
+        let begun = Instant::now();
+        let outcome =
+            answer::catch(|| here.enter(|| call::call_sync(&entry, &cx, &body, &mut reply)));
+        entry.pace().ran(begun.elapsed());
+        run.end(answer::outcome(&entry, outcome))?;
+        Ok(Reply { start, reply, metadata: metadata(&entry, &cx) })
+    });
+    ran.await.unwrap_or_else(|_| {
+        let text = "the server's runtime shut down while the call ran";
+        Err(Fault::with_code(FaultCode::Cancelled, text))
+    })
+}
+
+/// Leave to run a synchronous handler on this thread; `None` if it is to run on the pool.
+fn place<'a>(
+    policy: SyncPolicy,
+    workers: &'a Workers,
+    entry: &Entry,
+    exposed: bool,
+) -> Option<Option<Permit<'a>>> {
+    let pace = entry.pace();
+    match policy {
+        SyncPolicy::Pool => None,
+        SyncPolicy::Inline => (!entry.options().blocking).then_some(None),
+        SyncPolicy::Auto if workers.is_single() => pace.is_proven().then_some(None),
+        SyncPolicy::Auto if !pace.may_be_quick() || exposed => None,
+        SyncPolicy::Auto => workers.permit().map(Some),
+    }
+}
+
+/// Notes how long a handler has held its thread.
+fn judge(policy: SyncPolicy, workers: &Workers, entry: &Entry, begun: Instant) {
+    match policy {
+        SyncPolicy::Auto if workers.is_single() => entry.pace().ran(begun.elapsed()),
+        // So long that the watchdog would have noticed it.
+        SyncPolicy::Auto if begun.elapsed() > TICK => entry.pace().stalled(),
+        SyncPolicy::Auto | SyncPolicy::Inline | SyncPolicy::Pool => {}
+    }
+}
 
 impl<IO: Stream> Passage<IO> {
     /// Runs the handler, as often as it is asked to.
     pub(super) async fn handle(self: Arc<Self>, cx: Context, body: Body) -> Result<Reply, Fault> {
         let entry = match &self.target {
-            Ok(entry) => entry.clone(),
+            Ok(entry) => entry,
             Err(missing) => return Err(missing.fault.clone()),
         };
-        let (run, spare) = self.clone().run()?;
-        let (start, mut reply) = spare.unwrap_or_else(|| answer::begin(Vec::new(), &body));
         let cx = if entry.options().context { cx } else { self.connection.plain.clone() };
-        if let EntryHandler::Async(handler) = entry.handler() {
-            let future = handler.call(cx.clone(), body, reply);
-            let (reply, outcome) =
-                Handling { future: Some(future), run: Some(run), detached: false }.await;
-            outcome?;
-            return Ok(Reply { start, reply, metadata: metadata(&entry, &cx) });
-        }
-        let Some(place) = self.place(&entry) else {
-            return self.handle_on_pool(run, entry, cx, body, (start, reply)).await;
-        };
-        let begun = Instant::now();
-        let outcome = answer::catch(|| call::call_sync(&entry, &cx, &body, &mut reply));
-        self.judge(&entry, begun);
-        drop(place);
-        run.end(answer::outcome(&entry, outcome))?;
-        Ok(Reply { start, reply, metadata: metadata(&entry, &cx) })
-    }
-
-    /// The same on the thread pool.
-    async fn handle_on_pool(
-        self: Arc<Self>,
-        run: Run<IO>,
-        entry: Arc<Entry>,
-        cx: Context,
-        mut body: Body,
-        (start, mut reply): Unsealed,
-    ) -> Result<Reply, Fault> {
-        body.detach();
-        let handle = self.connection.workers.handle().clone();
-        let here = Here::now();
-        let ran = handle.spawn_blocking(move || {
-            // It may have waited for a thread for long.
-            if let Err(fault) = run.passage.may_begin() {
-                return run.end(Err(fault)).map(|()| unreachable!("it is an error"));
-            }
-            let begun = Instant::now();
-            let outcome =
-                answer::catch(|| here.enter(|| call::call_sync(&entry, &cx, &body, &mut reply)));
-            entry.pace().ran(begun.elapsed());
-            run.end(answer::outcome(&entry, outcome))?;
-            Ok(Reply { start, reply, metadata: metadata(&entry, &cx) })
-        });
-        ran.await.unwrap_or_else(|_| {
-            let text = "the server's runtime shut down while the call ran";
-            Err(Fault::with_code(FaultCode::Cancelled, text))
-        })
-    }
-
-    /// Leave to run a synchronous handler on this thread; `None` if it is to run on the pool.
-    fn place(&self, entry: &Entry) -> Option<Option<Permit<'_>>> {
-        let workers = &self.connection.workers;
-        let pace = entry.pace();
-        match self.connection.server.policy {
-            SyncPolicy::Pool => None,
-            SyncPolicy::Inline => (!entry.options().blocking).then_some(None),
-            SyncPolicy::Auto if workers.is_single() => pace.is_proven().then_some(None),
-            SyncPolicy::Auto if !pace.may_be_quick() || self.exposed.load(Ordering::Relaxed) => {
-                None
-            }
-            SyncPolicy::Auto => workers.permit().map(Some),
-        }
-    }
-
-    /// Notes how long a handler has held its thread.
-    fn judge(&self, entry: &Entry, begun: Instant) {
-        match self.connection.server.policy {
-            SyncPolicy::Auto if self.connection.workers.is_single() => {
-                entry.pace().ran(begun.elapsed());
-            }
-            // So long that the watchdog would have noticed it.
-            SyncPolicy::Auto if begun.elapsed() > TICK => entry.pace().stalled(),
-            SyncPolicy::Auto | SyncPolicy::Inline | SyncPolicy::Pool => {}
-        }
+        let exposed = self.exposed.load(Ordering::Relaxed);
+        let (run, spare) = self.run()?;
+        let unsealed = spare.unwrap_or_else(|| answer::begin(Vec::new(), &body));
+        handle(run, exposed, cx, body, unsealed).await
     }
 
     /// A handler begins.
     fn run(self: Arc<Self>) -> Result<(Run<IO>, Option<Unsealed>), Fault> {
-        self.may_begin()?;
         let mut state = self.state.lock();
         if state.slot != Slot::Open {
             return Err(call::cancelled());
@@ -120,11 +149,6 @@ impl<IO: Stream> Passage<IO> {
         let spare = state.spare.take();
         drop(state);
         Ok((Run { passage: self, ran: true }, spare))
-    }
-
-    /// Whether the method, once begun, runs to its end.
-    fn goes_on(&self) -> bool {
-        self.target.as_ref().is_ok_and(|entry| entry.options().no_cancel)
     }
 }
 
@@ -135,8 +159,26 @@ struct Run<IO: Stream> {
     ran: bool,
 }
 
-impl<IO: Stream> Run<IO> {
-    /// It has ended.
+impl<IO: Stream> Running for Run<IO> {
+    fn entry(&self) -> &Arc<Entry> {
+        match &self.passage.target {
+            Ok(entry) => entry,
+            Err(_) => unreachable!("what is not there does not run"),
+        }
+    }
+
+    fn workers(&self) -> &Arc<Workers> {
+        &self.passage.connection.workers
+    }
+
+    fn policy(&self) -> SyncPolicy {
+        self.passage.connection.server.policy
+    }
+
+    fn begin(&mut self) -> Result<(), Fault> {
+        self.passage.may_begin()
+    }
+
     fn end(mut self, outcome: Result<(), Fault>) -> Result<(), Fault> {
         self.ran = outcome.as_ref().map_or_else(|fault| fault.code().may_have_run(), |()| true);
         outcome
@@ -157,16 +199,16 @@ impl<IO: Stream> Drop for Run<IO> {
 }
 
 /// An asynchronous handler that runs.
-struct Handling<IO: Stream> {
+struct Handling<R: Running> {
     /// `None` when it has ended.
     future: Option<HandlerFuture>,
     /// Gone when the future is.
-    run: Option<Run<IO>>,
+    run: Option<R>,
     /// It goes on by itself already.
     detached: bool,
 }
 
-impl<IO: Stream> Future for Handling<IO> {
+impl<R: Running> Future for Handling<R> {
     type Output = (ReplyBuf, Result<(), Fault>);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
@@ -183,19 +225,16 @@ impl<IO: Stream> Future for Handling<IO> {
             Ok((reply, result)) => (reply, Ok(result)),
             Err(panic) => (ReplyBuf::default(), Err(panic)),
         };
-        let outcome = match &run.passage.target {
-            Ok(entry) => answer::outcome(entry, outcome),
-            Err(_) => unreachable!("what is not there does not run"),
-        };
+        let outcome = answer::outcome(run.entry(), outcome);
         Poll::Ready((reply, run.end(outcome)))
     }
 }
 
-impl<IO: Stream> Drop for Handling<IO> {
+impl<R: Running> Drop for Handling<R> {
     fn drop(&mut self) {
         let Some(run) = &self.run else { return };
-        if run.passage.goes_on() && !self.detached {
-            let handle = run.passage.connection.workers.handle().clone();
+        if run.entry().options().no_cancel && !self.detached {
+            let handle = run.workers().handle().clone();
             let (future, run) = (self.future.take(), self.run.take());
             let (here, mut handling) = (Here::now(), Handling { future, run, detached: true });
             handle.spawn(async move {

@@ -28,6 +28,7 @@ use super::{
     authorize::{CallInfo, Named},
     connection::Stream,
     passage::Passage,
+    tracked::call::Call,
 };
 use crate::middleware::{
     BoxError,
@@ -219,12 +220,19 @@ impl fmt::Debug for NextFuture {
 }
 
 /// Where a call's way ends.
-trait End: Send + Sync {
+pub(super) trait End: Send + Sync {
     /// Runs the handler.
     fn run(self: Arc<Self>, request: Request) -> Answering<Response, Fault>;
 }
 
 impl<IO: Stream> End for Passage<IO> {
+    fn run(self: Arc<Self>, request: Request) -> Answering<Response, Fault> {
+        let Request { cx, body, format, .. } = request;
+        Box::pin(async move { self.handle(cx, Body::new(body, format)).await.map(Response) })
+    }
+}
+
+impl End for Call {
     fn run(self: Arc<Self>, request: Request) -> Answering<Response, Fault> {
         let Request { cx, body, format, .. } = request;
         Box::pin(async move { self.handle(cx, Body::new(body, format)).await.map(Response) })
@@ -288,11 +296,21 @@ impl<IO: Stream> Passage<IO> {
         cx: Context,
         body: Body,
     ) -> Result<Reply, Fault> {
-        let (method, protocol) = (self.named(), self.protocol);
-        let (body, format) = body.into_parts();
-        let request = Request { cx, method, protocol, body, format, end: self };
-        stack.call(request).await.map(|Response(reply)| reply)
+        descend(stack, (self.named(), self.protocol), cx, body, self).await
     }
+}
+
+/// Has a call pass the layers on its way to its end.
+pub(super) async fn descend(
+    stack: &Stack,
+    (method, protocol): (Named, Protocol),
+    cx: Context,
+    body: Body,
+    end: Arc<dyn End>,
+) -> Result<Reply, Fault> {
+    let (body, format) = body.into_parts();
+    let request = Request { cx, method, protocol, body, format, end };
+    stack.call(request).await.map(|Response(reply)| reply)
 }
 
 /// What a layer has failed with, to the caller.

@@ -1,6 +1,6 @@
 //! What a server allows its peers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use netrpc_core::{
     dialect::{Protocol, Protocols, http},
@@ -11,7 +11,7 @@ use netrpc_core::{
 };
 
 use super::{Server, hooks::Hooks};
-use crate::{observe::ServerObserver, secure::ServerTls};
+use crate::{ledger::Ledger, observe::ServerObserver, secure::ServerTls, sync::Mutex};
 
 /// The limits of a server; all are on unless set otherwise.
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +126,25 @@ pub struct ServerBuilder {
     pub(super) hooks: Hooks,
     pub(super) observer: ServerObserver,
     pub(super) tls: ServerTls,
+    pub(super) ledger: LedgerSlot,
+}
+
+/// The ledger of the server to be built: it belongs to one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LedgerSlot(Option<Arc<Mutex<Option<Ledger>>>>);
+
+impl LedgerSlot {
+    /// The ledger, if there is to be one.
+    ///
+    /// # Panics
+    /// If another server has it.
+    pub(super) fn take(&self) -> Option<Ledger> {
+        let ledger = self.0.as_ref()?.lock().take();
+        Some(
+            ledger
+                .expect("a ledger belongs to one server: a clone of the builder has built another"),
+        )
+    }
 }
 
 impl Default for ServerBuilder {
@@ -137,6 +156,7 @@ impl Default for ServerBuilder {
             hooks: Hooks::default(),
             observer: ServerObserver::default(),
             tls: ServerTls::default(),
+            ledger: LedgerSlot::default(),
         }
     }
 }
@@ -276,8 +296,9 @@ impl ServerBuilder {
         self
     }
 
-    /// How many pings a client may send on one connection: so many a second, and ten times as many at
-    /// once; 100 unless set, [`u32::MAX`] for no limit. Otherwise the connection ends (go-away 8).
+    /// How many pings a client may send on one connection, and questions about sessions of a
+    /// [`ledger`](Self::ledger): so many a second, and ten times as many at once; 100 unless set,
+    /// [`u32::MAX`] for no limit. Otherwise the connection ends (go-away 8).
     pub fn max_ping_rate(mut self, per_second: u32) -> Self {
         self.limits.pings = rate(per_second);
         self
@@ -291,6 +312,15 @@ impl ServerBuilder {
     /// (go-away 8).
     pub fn max_fault_rate(mut self, per_second: u32) -> Self {
         self.limits.faults = rate(per_second);
+        self
+    }
+
+    /// Keeps a ledger: calls under [`Semantics::AtMostOnce`](crate::Semantics::AtMostOnce) are taken, and
+    /// none of them runs twice. See [`Ledger`].
+    ///
+    /// Such a call does not end with its connection: whoever comes back is told what it has come to.
+    pub fn ledger(mut self, ledger: Ledger) -> Self {
+        self.ledger = LedgerSlot(Some(Arc::new(Mutex::new(Some(ledger)))));
         self
     }
 
@@ -343,6 +373,9 @@ impl ServerBuilder {
     }
 
     /// The server, with nothing registered yet.
+    ///
+    /// # Panics
+    /// If a clone of this builder has built a server with the same [`ledger`](Self::ledger).
     pub fn build(self) -> Server {
         Server::with(self)
     }

@@ -17,6 +17,7 @@ mod limits;
 mod passage;
 mod serve;
 mod timer;
+mod tracked;
 mod workers;
 
 use std::{fmt, sync::Arc};
@@ -43,6 +44,7 @@ use capacity::Capacity;
 use connection::{Connection, Stream};
 use hooks::Hooks;
 use limits::Limits;
+use tracked::Tracked;
 
 /// A set of services, to be served on any number of listeners and streams.
 ///
@@ -92,6 +94,8 @@ struct Shared {
     stack: Option<layer::Stack>,
     connections: Connections,
     capacity: Arc<Capacity>,
+    /// Its memory of calls that must not run twice, if it keeps one.
+    tracked: Option<Arc<Tracked>>,
     /// Whom it tells of its calls and connections.
     observer: ServerObserver,
     /// What its page knows of it.
@@ -119,8 +123,8 @@ impl Server {
     }
 
     fn with(builder: ServerBuilder) -> Self {
-        let ServerBuilder { limits, policy, http_path, hooks, observer, tls } = builder;
-        let shared = Shared {
+        let ServerBuilder { limits, policy, http_path, hooks, observer, tls, ledger } = builder;
+        let shared = Arc::new_cyclic(|shared| Shared {
             registry: Registry::new(),
             limits,
             policy,
@@ -132,11 +136,12 @@ impl Server {
             tls,
             connections: Connections::default(),
             capacity: Capacity::new(limits.server_calls),
+            tracked: ledger.take().map(|ledger| Tracked::new(ledger, shared.clone())),
             observer,
             #[cfg(feature = "debug-page")]
             observation: Observation::begin(),
-        };
-        Server { shared: Arc::new(shared) }
+        });
+        Server { shared }
     }
 
     /// Registers a service under its own name, from now on and also while serving; Go's

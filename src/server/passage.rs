@@ -50,7 +50,7 @@ use crate::{
 pub(super) type Target = Result<Arc<Entry>, Box<Missing>>;
 
 /// What is asked for and cannot be run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Missing {
     /// As the caller wrote it.
     pub(super) name: Arc<str>,
@@ -330,7 +330,7 @@ fn enter<T>(observed: Option<&ServedCall>, go: impl FnOnce() -> T) -> T {
 }
 
 /// The same fault, unless it promises what is not so.
-fn honest(fault: Fault, ran: bool) -> Fault {
+pub(super) fn honest(fault: Fault, ran: bool) -> Fault {
     match fault.code() {
         code if !ran || code.may_have_run() => fault,
         FaultCode::Expired => call::deadline_exceeded(),
@@ -339,7 +339,7 @@ fn honest(fault: Fault, ran: bool) -> Fault {
 }
 
 /// What stands before the handler has panicked.
-fn panicked(panic: &Panic) -> Fault {
+pub(super) fn panicked(panic: &Panic) -> Fault {
     let text = format!("a check or layer panicked: {}", answer::panic_text(&**panic));
     Fault::with_code(FaultCode::Failed, text)
 }

@@ -11,7 +11,7 @@ use std::{
 
 use netrpc_core::Peer;
 
-use super::{Server, connection::Stream};
+use super::{Server, Shared, connection::Stream};
 use crate::{sync, transport::Listener};
 
 /// How long to wait after an accept that failed: the first time, and at most.
@@ -105,9 +105,19 @@ impl<L> fmt::Debug for Serve<L> {
 impl<L: Listener> Configured<L> {
     async fn run(self) {
         let Configured { server, mut listener, signal, grace } = self;
+        let tracked = server.shared.tracked.clone();
+        let failed = async {
+            match &tracked {
+                Some(tracked) => tracked.failed().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
-            never = accept(&server, &mut listener) => match never {},
+            biased;
+            // Nothing that has come can be answered, and nothing may be that comes.
+            () = failed => return end(&server).await,
             () = signal => {}
+            never = accept(&server, &mut listener) => match never {},
         }
         take_the_rest(&server, &mut listener).await;
         drop(listener);
@@ -165,14 +175,31 @@ fn take<IO: Stream>(server: &Server, stream: IO, peer: Peer) {
 
 /// Ends every connection of the server: in peace within `grace`, by force after it.
 async fn drain(server: &Server, grace: Duration) {
-    let connections = &server.shared.connections;
-    connections.drain();
-    if tokio::time::timeout(grace, connections.idle()).await.is_err() {
-        let left = connections.live();
-        tracing::warn!(connections = left.len(), ?grace, "calls did not finish in time");
-        for connection in left {
-            connection.abort();
-        }
-        connections.idle().await;
+    let Shared { connections, tracked, .. } = &*server.shared;
+    if let Some(tracked) = tracked {
+        tracked.drain();
     }
+    connections.drain();
+    let idle = async {
+        connections.idle().await;
+        // Those that have lost their connections, too: somebody may ask for their outcome later.
+        if let Some(tracked) = tracked {
+            tracked.idle().await;
+        }
+    };
+    if tokio::time::timeout(grace, idle).await.is_err() {
+        let connections = connections.count();
+        let tracked = tracked.as_ref().map_or(0, |tracked| tracked.running());
+        tracing::warn!(connections, tracked, ?grace, "calls did not finish in time");
+        end(server).await;
+    }
+}
+
+/// Ends every connection of the server by force.
+async fn end(server: &Server) {
+    let connections = &server.shared.connections;
+    for connection in connections.live() {
+        connection.abort();
+    }
+    connections.idle().await;
 }

@@ -23,7 +23,7 @@ pub struct Ask<'a> {
     pub stamp: &'a Stamp,
     /// Whose the connection is.
     pub owner: Option<&'a Owner>,
-    /// How its method is recorded; `None` if there is no such method.
+    /// How its method is recorded; `None` if there is no such method, or it does not take such calls.
     pub class: Option<Class>,
     /// Whether the server has too much to do for another call.
     pub is_overloaded: bool,
@@ -48,7 +48,7 @@ pub enum Decision<W> {
     /// The session is remembered by the store alone: give its calls to [`Ledger::recalled`], and
     /// [`admit`](Ledger::admit) the call again.
     Recall,
-    /// There is no such method, and the call has not been seen before: refuse it. It is not recorded.
+    /// It has no class, and has not been seen before: refuse it. It is not recorded.
     NoMethod,
     /// It does not run.
     Refused(Refusal),

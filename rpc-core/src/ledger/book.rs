@@ -5,10 +5,13 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::{Mutex, MutexGuard};
-
-use super::{Ask, Change, Decision, Ledger, LedgerLimits, Release, Store, StoreFailed, Writes};
-use crate::semantics::{Domain, Epoch};
+use super::{
+    Ask, Change, Decision, KeptSession, Ledger, LedgerLimits, Release, Store, StoreFailed, Writes,
+};
+use crate::{
+    semantics::{Domain, Epoch, SessionId},
+    sync::{Mutex, MutexGuard},
+};
 
 /// What a server does with what its ledger releases; asked without a lock, from any thread.
 pub trait Act<C, W>: Send + Sync + 'static {
@@ -96,10 +99,21 @@ where
         limits: LedgerLimits,
         act: A,
     ) -> Result<Self, StoreFailed> {
-        let (sessions, next) = store.sessions()?;
+        let sessions = store.sessions()?;
+        Ok(Self::restored(now, store, sessions, limits, act))
+    }
+
+    /// The same with the [sessions](Store::sessions) that were read from the store before.
+    pub fn restored(
+        now: Instant,
+        store: Arc<dyn Store>,
+        (sessions, next): (Vec<KeptSession>, SessionId),
+        limits: LedgerLimits,
+        act: A,
+    ) -> Self {
         let (domain, epoch) = (store.domain(), store.epoch());
         let ledger = Ledger::durable(now, domain, epoch, limits, sessions, next);
-        Ok(Self::new(ledger, Some(store), act))
+        Self::new(ledger, Some(store), act)
     }
 
     fn new(ledger: Ledger<C, W>, store: Option<Arc<dyn Store>>, act: A) -> Self {

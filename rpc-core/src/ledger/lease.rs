@@ -43,9 +43,9 @@ pub(super) struct Entry<C, W> {
 /// ```text
 ///            kept             start            complete            kept
 ///  Accepted ──────▶ Ready ──────────▶ Running ──────────▶ Ending ──────▶ Ended
-///                     │ withdraw                             ▲
-///                     ▼                                      │ resolved
-///                    gone              Interrupted ──▶ Resolving ──▶ Accepted
+///                     │ withdraw       │    │ interrupted    ▲
+///                     ▼         undone │    ▼                │ resolved
+///                    gone ◀────────────┘   Interrupted ──▶ Resolving ──▶ Accepted
 /// ```
 #[derive(Debug)]
 pub(super) enum State<C, W> {
@@ -59,7 +59,7 @@ pub(super) enum State<C, W> {
     Ending { outcome: Outcome, kept: Outcome, waiter: W },
     /// Its outcome is recorded.
     Ended(Outcome),
-    /// It was running when the server ended.
+    /// It was running when the server ended, or its handler did not get to its end.
     Interrupted,
     /// Somebody is asked how far it had come.
     Resolving { call: C, waiter: W },

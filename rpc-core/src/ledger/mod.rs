@@ -195,6 +195,11 @@ impl<C, W> Ledger<C, W> {
         self.leases.len()
     }
 
+    /// Whether no call has been accepted that has no outcome yet, handlers that were given up included.
+    pub fn is_idle(&self) -> bool {
+        self.leases.values().all(|lease| lease.busy == 0)
+    }
+
     /// What is counted of the calls in the tables, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -119,6 +119,43 @@ impl<C, W> Ledger<C, W> {
         Some(waiter)
     }
 
+    /// The call, started before, has had no effect and promises so: it goes, as if it had never come.
+    /// Whoever waits is to be told that by the driver.
+    pub fn undone(&mut self, now: Instant, xid: Xid) -> Option<W> {
+        let Some(entry) = self.entry(xid.session, xid.seq) else {
+            self.orphan_ended(now, xid);
+            return None;
+        };
+        if !matches!(entry.state, State::Running { .. }) {
+            return None;
+        }
+        let lease = self.leases.get_mut(&xid.session)?;
+        let State::Running { waiter } = lease.calls.remove(xid.seq)?.state else {
+            unreachable!("seen just now");
+        };
+        self.idle(now, xid.session);
+        self.bytes -= ENTRY_BYTES;
+        self.note(Change::Withdrawn { session: xid.session, seq: xid.seq });
+        Some(waiter)
+    }
+
+    /// The call, started before, did not get to its end: how far it came is to be found out when it is
+    /// asked for again, as after a crash. Whoever waits is to be told that by the driver.
+    pub fn interrupted(&mut self, now: Instant, xid: Xid) -> Option<W> {
+        let Some(entry) = self.entry(xid.session, xid.seq) else {
+            self.orphan_ended(now, xid);
+            return None;
+        };
+        let waiter = replace(&mut entry.state, |state| match state {
+            State::Running { waiter } => (State::Interrupted, Some(waiter)),
+            other => (other, None),
+        });
+        if waiter.is_some() {
+            self.idle(now, xid.session);
+        }
+        waiter
+    }
+
     /// The call, started before, has ended with this answer. Whoever waits is released with it when it
     /// is kept.
     pub fn complete(&mut self, now: Instant, xid: Xid, answer: Answer, large: LargeReply) {

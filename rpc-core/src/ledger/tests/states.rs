@@ -81,13 +81,15 @@ fn name(ledger: &mut TestLedger) -> &'static str {
 
 type Event = fn(&mut TestLedger) -> String;
 
-const EVENTS: [(&str, Event); 11] = [
+const EVENTS: [(&str, Event); 13] = [
     ("ask", |ledger| format!("{:?}", ask(ledger, &stamp(1)))),
     ("ask otherwise", |ledger| {
         format!("{:?}", ask(ledger, &changed(1, |it| it.fingerprint = Fingerprint([2; 16]))))
     }),
     ("start", |ledger| ledger.start(xid(1)).to_string()),
     ("withdraw", |ledger| format!("{:?}", ledger.withdraw(xid(1)))),
+    ("undone", |ledger| format!("{:?}", ledger.undone(start(), xid(1)))),
+    ("interrupted", |ledger| format!("{:?}", ledger.interrupted(start(), xid(1)))),
     ("complete", |ledger| {
         complete(ledger, 1, "two");
         String::new()

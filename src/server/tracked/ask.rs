@@ -1,0 +1,302 @@
+//! From a connection to the ledger: requests with a stamp, and questions about sessions.
+
+use std::{sync::Arc, time::Instant};
+
+use netrpc_core::{
+    Cancellation, Fault,
+    error::Disconnected,
+    fault::FaultCode,
+    ledger::{Ask, Class, Refusal, Resolution, SessionClaim},
+    semantics::{Semantics, Stamp, Standing, Xid},
+    session::Admission,
+    wire::{self, AckFrame, Frame, MalformedSession, RequestHead, SessionFrame},
+};
+
+use super::{
+    super::{
+        answer::write_fault,
+        call::WAITING,
+        connection::{Connection, Stream},
+        driver::{Driver, Request},
+        passage::{Missing, Target},
+    },
+    Decided, Kept, Tracked, Waiter, answer,
+};
+use crate::{client::now, sync::MutexGuard};
+
+impl<IO: Stream> Connection<IO> {
+    /// A request that must not run twice: asks the ledger, or has it wait until it may.
+    ///
+    /// # Errors
+    /// What ends the connection, if the peer breaks the protocol.
+    pub(in crate::server) fn stamped(
+        self: &Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        target: Target,
+        frame: Frame,
+        deadline: Option<Instant>,
+    ) -> Result<(), Disconnected> {
+        let seq = frame.seq;
+        let Some(tracked) = &self.server.tracked else {
+            // Run like any other it might run twice, and its caller relies on that it does not.
+            self.refuse(driver, seq, (None, frame.head()), &no_ledger());
+            return Ok(());
+        };
+        // Whether it is too late is asked when it would begin: what has ended can still be asked for.
+        match driver.session.admit(seq, None, now) {
+            Admission::Run => self.ask_ledger(driver, frame, target, deadline),
+            Admission::Wait => {
+                let bytes = wire::HEADER_LEN + frame.payload().len() + WAITING;
+                let frame = frame.detach();
+                let request = Request { frame, target, deadline, stamped: true };
+                driver.session.wait(seq, bytes, request);
+            }
+            Admission::Refuse(fault) => {
+                if let Some(standing) = tracked.standing_again(stamp(&frame).xid) {
+                    self.refuse_stamped(driver, (&target, &frame), &fault, &standing);
+                }
+            }
+            Admission::SeqInUse => return Err(Disconnected::SeqInUse(seq)),
+        }
+        Ok(())
+    }
+
+    /// Asks the ledger what is done with a request that has a slot.
+    pub(in crate::server) fn ask_ledger(
+        self: &Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        frame: Frame,
+        target: Target,
+        deadline: Option<Instant>,
+    ) {
+        let tracked = self.server.tracked.as_ref().expect("it was there when the request came");
+        let stamp = stamp(&frame);
+        let (seq, bytes) = (frame.seq, frame.body_slice().len());
+        let target = target.and_then(|entry| match tracked.takes(&stamp) {
+            Ok(()) => Ok(entry),
+            Err(fault) => Err(Missing::new(entry.full_name(), fault)),
+        });
+        let is_overloaded = self.is_overloaded(driver).is_some();
+        let class = target.is_ok().then_some(Class::Recorded);
+        let cancellation = Cancellation::new();
+        let asked = (frame.clone(), target.clone(), deadline);
+        let kept = Kept::new(self, asked, cancellation.clone());
+        let mut kept = Some(kept);
+        // Whoever is told something by this may do anything.
+        let decided = MutexGuard::unlocked(driver, || {
+            let ask = Ask { stamp: &stamp, owner: self.owner(), class, is_overloaded };
+            let decided = tracked
+                .book
+                .admit(now(), &ask, || (kept.take().expect("asked once"), Waiter::new(self, seq)));
+            if let Ok(Decided::Joined { displaced }) = &decided {
+                tracked.pending(displaced, stamp.xid);
+            }
+            decided
+        });
+        // After a failure nothing is answered: the connection ends, as all of the server do.
+        let Ok(decided) = decided else { return };
+        match decided {
+            Decided::Accepted | Decided::Joined { .. } => {
+                driver.awaits(seq, bytes, cancellation);
+            }
+            Decided::Resolve => {
+                driver.awaits(seq, bytes, cancellation);
+                MutexGuard::unlocked(driver, || tracked.resolve(stamp.xid));
+            }
+            Decided::Replay(outcome) => {
+                let Some(standing) = tracked.standing(stamp.xid) else { return };
+                let standing = Standing { is_replayed: true, ..standing };
+                let max_frame = self.server.limits.max_frame;
+                driver
+                    .output
+                    .write(|out| answer::outcome(out, seq, &outcome, &standing, max_frame));
+            }
+            Decided::Refused(refusal) => {
+                let standing = match refusal {
+                    Refusal::Later(_) => tracked.standing_again(stamp.xid),
+                    _ => tracked.standing(stamp.xid),
+                };
+                let Some(standing) = standing else { return };
+                self.refuse_stamped(driver, (&target, &frame), &refusal.fault(), &standing);
+            }
+            Decided::NoMethod => match &target {
+                // Whether there is such a method, only those may know who pass.
+                Err(_) if self.server.passes => {
+                    driver.awaits(seq, bytes, cancellation);
+                    let mut kept = kept.expect("the ledger does not keep it");
+                    kept.waiter = Some(Waiter::new(self, seq));
+                    MutexGuard::unlocked(driver, || kept.run(tracked.clone(), stamp.xid));
+                }
+                Err(missing) => {
+                    let Some(standing) = tracked.standing(stamp.xid) else { return };
+                    let standing = Standing { is_final: false, ..standing };
+                    self.refuse_stamped(driver, (&target, &frame), &missing.fault, &standing);
+                }
+                Ok(_) => unreachable!("it has a class"),
+            },
+            Decided::Recall => unreachable!("a book recalls by itself"),
+        }
+    }
+
+    /// Answers a stamped request that does not run.
+    fn refuse_stamped(
+        &self,
+        driver: &mut Driver<IO>,
+        (target, frame): (&Target, &Frame),
+        fault: &Fault,
+        standing: &Standing,
+    ) {
+        let (seq, limits) = (frame.seq, &self.server.limits);
+        self.server.observer.refused(target.as_ref().ok(), self.arrival(seq, frame.head()), fault);
+        driver.counts.refused(fault.code(), limits);
+        driver.output.write(|out| answer::fault(out, seq, fault, standing, limits.max_frame));
+    }
+
+    /// A frame about a session; what is an answer was not asked for, and is left alone.
+    ///
+    /// # Errors
+    /// What ends the connection, if the peer breaks the protocol.
+    pub(in crate::server) fn session_frame(
+        self: &Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        frame: &Frame,
+    ) -> Result<(), Disconnected> {
+        let asked = SessionFrame::parse(frame.body_slice());
+        let Some((asked, tracked)) = self.question(driver, frame, asked, SessionFrame::asks)?
+        else {
+            return Ok(());
+        };
+        let seq = frame.seq;
+        let claim = |key: wire::SessionKey| SessionClaim {
+            domain: key.domain,
+            session: key.session,
+            secret: key.secret,
+            owner: self.owner(),
+        };
+        driver.awaits(seq, 0, Cancellation::new());
+        let refused = MutexGuard::unlocked(driver, || {
+            let waiter = Waiter::new(self, seq);
+            let refused = match asked {
+                SessionFrame::Open => {
+                    let (secret, owner) = (tracked.random.secret(), self.owner().cloned());
+                    let opened = tracked.book.with(|it| it.open(now(), secret, owner, waiter));
+                    tracked.expire(&self.workers);
+                    opened.map(Result::err)
+                }
+                SessionFrame::Resume(key) => {
+                    let resumed = tracked.book.with(|it| it.resume(now(), &claim(key), waiter));
+                    resumed.map(Result::err)
+                }
+                SessionFrame::Close(key) => {
+                    let closed = tracked.book.with(|it| it.close(&claim(key)));
+                    if let Ok(Ok(())) = closed {
+                        waiter.say(|out, seq, _| {
+                            wire::write_session(out, seq, &SessionFrame::Closed);
+                        });
+                    }
+                    closed.map(Result::err)
+                }
+                SessionFrame::Granted(_) | SessionFrame::Closed => unreachable!("no questions"),
+            };
+            refused.ok().flatten()
+        });
+        self.not_granted(driver, seq, refused);
+        Ok(())
+    }
+
+    /// A frame that acknowledges calls.
+    ///
+    /// # Errors
+    /// What ends the connection, if the peer breaks the protocol.
+    pub(in crate::server) fn ack_frame(
+        self: &Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        frame: &Frame,
+    ) -> Result<(), Disconnected> {
+        let asked = AckFrame::parse(frame.body_slice());
+        let Some((asked, tracked)) = self.question(driver, frame, asked, AckFrame::asks)? else {
+            return Ok(());
+        };
+        let seq = frame.seq;
+        let AckFrame::Acknowledge { domain, session, ack, incarnation, proof } = asked else {
+            unreachable!("the others are no questions");
+        };
+        driver.awaits(seq, 0, Cancellation::new());
+        let refused = MutexGuard::unlocked(driver, || {
+            let waiter = Waiter::new(self, seq);
+            let acknowledged = tracked.book.with(|ledger| {
+                let who = (domain, session, incarnation);
+                ledger.acknowledge(now(), who, (ack, proof), waiter)
+            });
+            acknowledged.ok().and_then(Result::err)
+        });
+        self.not_granted(driver, seq, refused);
+        Ok(())
+    }
+
+    /// What is asked, and of whom; `None` if it is answered already or asks nothing.
+    fn question<T>(
+        &self,
+        driver: &mut Driver<IO>,
+        frame: &Frame,
+        asked: Result<T, MalformedSession>,
+        asks: impl FnOnce(&T) -> bool,
+    ) -> Result<Option<(T, &Arc<Tracked>)>, Disconnected> {
+        let fault = match (asked, &self.server.tracked) {
+            (Ok(asked), _) if !asks(&asked) => return Ok(None),
+            (Ok(asked), Some(tracked)) => {
+                return match driver.session.admit(frame.seq, None, now) {
+                    Admission::SeqInUse => Err(Disconnected::SeqInUse(frame.seq)),
+                    Admission::Run | Admission::Wait | Admission::Refuse(_) => {
+                        Ok(Some((asked, tracked)))
+                    }
+                };
+            }
+            (Ok(_), None) => no_ledger(),
+            (Err(malformed), _) => Fault::with_code(malformed.fault_code(), malformed.to_string()),
+        };
+        let max_frame = self.server.limits.max_frame;
+        driver.output.write(|out| write_fault(out, frame.seq, &fault, max_frame));
+        Ok(None)
+    }
+
+    /// Answers a question that the ledger does not grant.
+    fn not_granted(&self, driver: &mut Driver<IO>, seq: u64, refused: Option<Refusal>) {
+        let Some(refusal) = refused else { return };
+        driver.session.finished(seq);
+        let max_frame = self.server.limits.max_frame;
+        driver.output.write(|out| write_fault(out, seq, &refusal.fault(), max_frame));
+    }
+}
+
+impl Tracked {
+    /// Whether calls of this kind are taken.
+    ///
+    /// # Errors
+    /// What they are answered.
+    fn takes(&self, stamp: &Stamp) -> Result<(), Fault> {
+        if stamp.semantics == Semantics::ExactlyOnce {
+            let text = "this server cannot promise that a call runs exactly once: its ledger is volatile \
+                        (hint: call with Semantics::AtMostOnce)";
+            return Err(Fault::with_code(FaultCode::Unsupported, text));
+        }
+        Ok(())
+    }
+
+    /// Finds out how far a call had come that was interrupted.
+    fn resolve(&self, xid: Xid) {
+        let _ = self.book.with(|ledger| ledger.resolved(now(), xid, Resolution::Unknown));
+    }
+}
+
+/// The stamp of a request that has one.
+fn stamp(frame: &Frame) -> Stamp {
+    let head = RequestHead::parse(frame.head()).expect("it was read when it came");
+    head.stamp.expect("there is one").decode()
+}
+
+/// The answer to a call that must not run twice, and to whatever is said about sessions.
+fn no_ledger() -> Fault {
+    let text = "this server keeps no ledger of calls: it has no sessions (ServerBuilder::ledger)";
+    Fault::with_code(FaultCode::Unsupported, text)
+}
