@@ -94,6 +94,7 @@
 //! | `tower` | no | layers of tower around calls, on both sides: `middleware` |
 //! | `trace` | no | a [`tracing`](https://docs.rs/tracing) span for each call on either side, in W3C's trace context: [`trace`] |
 //! | `metrics` | no | calls, latencies, bytes and connections for the recorder of the [`metrics`](https://docs.rs/metrics) facade |
+//! | `sim` | no | `sim`: servers and clients in a simulated network whose faults a seed decides |
 //! | `debug-page` | no | `Server::debug_page`: a page for browsers that shows the services and their calls |
 #![forbid(unsafe_code)]
 
@@ -112,6 +113,8 @@ mod quiet;
 mod read;
 mod secure;
 mod server;
+#[cfg(all(feature = "sim", not(netrpc_shuttle)))]
+pub mod sim;
 #[cfg(not(netrpc_shuttle))]
 mod sync;
 #[cfg(netrpc_shuttle)]
