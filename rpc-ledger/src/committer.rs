@@ -1,4 +1,5 @@
-//! One thread that commits what waits, in groups: an `fsync` each, however many wait.
+//! One thread that commits what waits, in groups: an `fsync` each, however many wait. Or no thread, and somebody
+//! who steps.
 
 use std::{
     collections::VecDeque,
@@ -26,11 +27,52 @@ pub(crate) struct Batch {
     pub(crate) done: Done,
 }
 
-/// The thread, and what waits for it.
+/// The thread, if there is one, and what waits for it.
 pub(crate) struct Committer {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-    id: ThreadId,
+    id: Option<ThreadId>,
+}
+
+/// Commits what a store was given, when it is told to: in place of the store's thread, where there must be
+/// none because everything happens in one order.
+///
+/// From [`OpenOptions::open_stepped`](crate::OpenOptions::open_stepped).
+pub struct Stepper {
+    shared: Arc<Shared>,
+    database: Arc<Database>,
+    pending: Arc<Pending>,
+}
+
+impl Stepper {
+    /// Commits what waits, as one group, and tells whoever waited, on this thread. Gives how many batches of
+    /// changes there were.
+    pub fn step(&self) -> usize {
+        let (group, failed) = {
+            let mut queue = self.shared.queue.lock();
+            (queue.take_group(), queue.failed.clone())
+        };
+        let batches = group.len();
+        match failed {
+            Some(failed) => group.into_iter().for_each(|batch| (batch.done)(Err(failed.clone()))),
+            None if group.is_empty() => {}
+            None => {
+                self.shared.commit(&self.database, &self.pending, group);
+            }
+        }
+        batches
+    }
+
+    /// How many batches of changes wait.
+    pub fn waiting(&self) -> usize {
+        self.shared.queue.lock().batches.len()
+    }
+}
+
+impl std::fmt::Debug for Stepper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stepper").field("waiting", &self.waiting()).finish_non_exhaustive()
+    }
 }
 
 struct Shared {
@@ -47,6 +89,13 @@ struct Queue {
     closing: bool,
 }
 
+impl Queue {
+    fn take_group(&mut self) -> Vec<Batch> {
+        let group = self.batches.len().min(GROUP);
+        self.batches.drain(..group).collect()
+    }
+}
+
 impl Committer {
     pub(crate) fn start(database: Arc<Database>, pending: Arc<Pending>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared { queue: Mutex::default(), waits: Condvar::new() });
@@ -54,7 +103,14 @@ impl Committer {
         let thread = thread::Builder::new()
             .name("netrpc-ledger".to_owned())
             .spawn(move || at_work.run(&database, &pending))?;
-        Ok(Committer { shared, id: thread.thread().id(), thread: Some(thread) })
+        Ok(Committer { shared, id: Some(thread.thread().id()), thread: Some(thread) })
+    }
+
+    /// One without a thread.
+    pub(crate) fn stepped(database: Arc<Database>, pending: Arc<Pending>) -> (Self, Stepper) {
+        let shared = Arc::new(Shared { queue: Mutex::default(), waits: Condvar::new() });
+        let stepper = Stepper { shared: shared.clone(), database, pending };
+        (Committer { shared, id: None, thread: None }, stepper)
     }
 
     /// Has a batch kept; the order of these calls is the order on disk.
@@ -62,9 +118,10 @@ impl Committer {
         let refused = {
             let mut queue = self.shared.queue.lock();
             match (&queue.failed, queue.closing) {
-                (Some(failed), _) => (batch.done, failed.clone()),
+                (Some(failed), _) if self.id.is_some() => (batch.done, failed.clone()),
                 (None, true) => (batch.done, failed(Closed)),
-                (None, false) => {
+                // Who steps tells of a failure, too.
+                (Some(_), _) | (None, false) => {
                     queue.batches.push_back(batch);
                     self.shared.waits.notify_one();
                     return;
@@ -90,7 +147,8 @@ impl Drop for Committer {
         self.shared.queue.lock().closing = true;
         self.shared.waits.notify_one();
         // The last to let go may be a `done`, on the thread itself.
-        if let Some(thread) = self.thread.take().filter(|_| thread::current().id() != self.id) {
+        let is_it = self.id == Some(thread::current().id());
+        if let Some(thread) = self.thread.take().filter(|_| !is_it) {
             let _ = thread.join();
         }
     }
@@ -99,32 +157,40 @@ impl Drop for Committer {
 impl Shared {
     fn run(&self, database: &Database, pending: &Pending) {
         while let Some(group) = self.next_group() {
-            let result = commit(database, &group);
-            if let Err(failed) = &result {
-                let cause = netrpc_core::error::chain(failed);
-                tracing::error!(%cause, "the ledger cannot be written: nothing is answered any more");
-                self.queue.lock().failed = Some(failed.clone());
-            }
-            for Batch { written, done, .. } in group {
-                if let (Some(written), Ok(())) = (written, &result) {
-                    pending.settle(&written);
-                }
-                done(result.clone());
-            }
-            if let Err(failed) = result {
-                // What it held is not known: an fsync that has failed is not tried again.
-                return self.refuse_all(&failed);
+            if !self.commit(database, pending, group) {
+                return;
             }
         }
+    }
+
+    /// Commits a group and tells whoever waits for it; `false` if nothing will be kept any more.
+    fn commit(&self, database: &Database, pending: &Pending, group: Vec<Batch>) -> bool {
+        let result = commit(database, &group);
+        if let Err(failed) = &result {
+            let cause = netrpc_core::error::chain(failed);
+            tracing::error!(%cause, "the ledger cannot be written: nothing is answered any more");
+            self.queue.lock().failed = Some(failed.clone());
+        }
+        for Batch { written, done, .. } in group {
+            if let (Some(written), Ok(())) = (written, &result) {
+                pending.settle(&written);
+            }
+            done(result.clone());
+        }
+        if let Err(failed) = &result {
+            // What it held is not known: an fsync that has failed is not tried again.
+            self.refuse_all(failed);
+        }
+        result.is_ok()
     }
 
     /// Waits for something to commit; `None` when there never will be.
     fn next_group(&self) -> Option<Vec<Batch>> {
         let mut queue = self.queue.lock();
         loop {
-            if !queue.batches.is_empty() {
-                let group = queue.batches.len().min(GROUP);
-                return Some(queue.batches.drain(..group).collect());
+            let group = queue.take_group();
+            if !group.is_empty() {
+                return Some(group);
             }
             if queue.closing {
                 return None;

@@ -24,7 +24,7 @@
 //! |---|---|---|
 //! | [`DiskStore`] | `store` | the file: opened, locked, recalled |
 //! | [`Txn`] | `txn` | what a handler writes into it |
-//! | the committer | `committer` | one thread that commits what waits, in groups |
+//! | the committer, [`Stepper`] | `committer` | one thread that commits what waits, in groups; or none, and steps |
 //! | tables | `tables` | what lies where, to the byte |
 //! | [`OpenError`] | `error` | why a file cannot be opened |
 //!
@@ -40,6 +40,7 @@ mod store;
 mod tables;
 mod txn;
 
+pub use committer::Stepper;
 pub use error::OpenError;
 pub use redb::StorageBackend;
 pub use store::{DiskStore, OpenOptions};

@@ -16,7 +16,7 @@ use redb::{
 };
 
 use crate::{
-    committer::{Batch, Committer},
+    committer::{Batch, Committer, Stepper},
     error::{OpenError, failed},
     tables::{
         CALLS, DATA, FLOORS, FORMAT, META, META_DOMAIN, META_EPOCH, META_FORMAT, META_NEXT,
@@ -48,6 +48,7 @@ pub(crate) struct Inner {
 #[must_use = "options do nothing until something is opened with them"]
 pub struct OpenOptions {
     restored: bool,
+    domain: Option<Domain>,
 }
 
 impl OpenOptions {
@@ -63,6 +64,13 @@ impl OpenOptions {
     /// What handlers have written stays.
     pub fn restored(mut self, restored: bool) -> Self {
         self.restored = restored;
+        self
+    }
+
+    /// The domain of a file that is made; a random one unless set. For simulations, which have to be the same
+    /// each time: two files must never have the same.
+    pub fn domain(mut self, domain: Domain) -> Self {
+        self.domain = Some(domain);
         self
     }
 
@@ -97,6 +105,29 @@ impl OpenOptions {
             .create_with_backend(backend)
             .map_err(|error| refused(&path, error))?;
         self.finish(database, &path)
+    }
+
+    /// As [`open_backend`](Self::open_backend), but without a thread: what is given to the store is kept when
+    /// the [`Stepper`] is told to. For simulations, in which everything happens in one order.
+    ///
+    /// [`Txn::commit`], which waits, is of no use on the thread that steps.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_stepped(
+        &self,
+        backend: impl StorageBackend,
+        name: impl Into<PathBuf>,
+    ) -> Result<(DiskStore, Stepper), OpenError> {
+        let path = name.into();
+        let database = Database::builder()
+            .create_with_backend(backend)
+            .map_err(|error| refused(&path, error))?;
+        let (domain, epoch) = self.begin_life(&database, &path)?;
+        let (database, pending) = (Arc::new(database), Arc::new(Pending::default()));
+        let (committer, stepper) = Committer::stepped(database.clone(), pending.clone());
+        let inner = Inner { committer, database, pending, domain, epoch };
+        Ok((DiskStore { inner: Arc::new(inner) }, stepper))
     }
 
     fn finish(&self, database: Database, path: &Path) -> Result<DiskStore, OpenError> {
@@ -140,7 +171,7 @@ impl OpenOptions {
                     let reason = "it does not say of which domain it is".to_owned();
                     return Err(OpenError::Corrupted { path: path.to_owned(), reason });
                 }
-                _ => random(path)?,
+                _ => self.domain.map_or_else(|| random(path), |domain| Ok(domain.0))?,
             };
             let mut set = |name, value: &[u8]| {
                 meta.insert(name, value).map(drop).map_err(|error| other(error.into()))
