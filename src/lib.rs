@@ -138,6 +138,7 @@ pub use netrpc_core::{
     CallId, Cancellation, Context, Error, Extensions, Fault, Identity, Metadata, Peer, Refusal,
     dialect::Protocol,
     error::Disconnected,
+    semantics::Demand,
     service::{RegisterError, Service},
     wire::DEFAULT_MAX_FRAME,
 };

@@ -38,6 +38,8 @@ pub(crate) struct MethodOptions {
     pub(crate) skip: Option<Span>,
     pub(crate) blocking: Option<Span>,
     pub(crate) idempotent: Option<Span>,
+    pub(crate) at_most_once: Option<Span>,
+    pub(crate) exactly_once: Option<Span>,
     pub(crate) no_cancel: Option<Span>,
 }
 
@@ -172,11 +174,13 @@ impl MethodOptions {
             "skip" => self.skip = Some(flag(option)?),
             "blocking" => self.blocking = Some(flag(option)?),
             "idempotent" => self.idempotent = Some(flag(option)?),
+            "at_most_once" => self.at_most_once = Some(flag(option)?),
+            "exactly_once" => self.exactly_once = Some(flag(option)?),
             "no_cancel" => self.no_cancel = Some(flag(option)?),
             other => {
                 let text = format!(
                     "unknown option `{other}`: `#[method]` takes `name`, `alias`, `skip`, `blocking`, \
-                     `idempotent` and `no_cancel`"
+                     `idempotent`, `at_most_once`, `exactly_once` and `no_cancel`"
                 );
                 return Err(syn::Error::new_spanned(option.path(), text));
             }

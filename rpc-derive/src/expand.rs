@@ -7,7 +7,7 @@ use syn::{Attribute, Expr, ExprLit, Ident, Lit, Meta};
 use crate::{
     handler::Handler,
     interface,
-    service::{Method, Run, Service, SharedName, Subject},
+    service::{Demand, Method, Run, Service, SharedName, Subject},
     stub, types,
 };
 
@@ -118,7 +118,12 @@ fn entry(service: &Service, method: &Method) -> TokenStream {
         Run::Sync { blocking } => blocking.then(|| quote!(.blocking())),
         Run::Async { no_cancel } => no_cancel.then(|| quote!(.no_cancel())),
     };
-    let idempotent = method.idempotent.then(|| quote!(.idempotent()));
+    let demand = match method.demand {
+        Demand::None => None,
+        Demand::Idempotent => Some(quote!(.idempotent())),
+        Demand::AtMostOnce => Some(quote!(.at_most_once())),
+        Demand::ExactlyOnce => Some(quote!(.exactly_once())),
+    };
     quote! {
         #(#cfgs)*
         #krate::__private::Method::<Self>::#constructor(#name, <Self as __Handlers>::#ident)
@@ -127,7 +132,7 @@ fn entry(service: &Service, method: &Method) -> TokenStream {
             .types(#krate::__private::shape::types::<#args, #reply>)
             #context
             #run
-            #idempotent
+            #demand
     }
 }
 

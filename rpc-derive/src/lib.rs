@@ -144,6 +144,8 @@ use crate::{attr::ServiceOptions, errors::Errors, parse::Block};
 /// | `skip` | it is not served |
 /// | `blocking` | it blocks its thread: it runs on the thread pool from the start |
 /// | `idempotent` | running it twice does no more than running it once |
+/// | `at_most_once` | it must not run twice: calls under less than `Semantics::AtMostOnce` are refused, by the stub before they are sent |
+/// | `exactly_once` | nor be forgotten: calls under less than `Semantics::ExactlyOnce` are refused, and what it writes through `cx.txn()` is committed with its outcome |
 /// | `no_cancel` | an `async` method that runs to its end, also when nobody waits any more |
 ///
 /// # On a trait

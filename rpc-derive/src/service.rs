@@ -40,7 +40,7 @@ pub(crate) struct Method {
     pub(crate) run: Run,
     /// Where it asks for a `&Context`, if it does.
     pub(crate) context: Option<Span>,
-    pub(crate) idempotent: bool,
+    pub(crate) demand: Demand,
     /// It is in the stub as well.
     pub(crate) in_stub: bool,
     pub(crate) arguments: Arguments,
@@ -65,6 +65,16 @@ pub(crate) enum Receiver {
 pub(crate) enum Run {
     Sync { blocking: bool },
     Async { no_cancel: bool },
+}
+
+/// How often a method may run, as it says itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// It says nothing.
+    None,
+    Idempotent,
+    AtMostOnce,
+    ExactlyOnce,
 }
 
 /// What a method is called with.

@@ -6,7 +6,7 @@ use syn::{GenericParam, Generics, Ident, Meta, Type, WherePredicate, ext::IdentE
 
 use crate::{
     case,
-    service::{Method, Service, Subject},
+    service::{Demand, Method, Service, Subject},
     types::{self, Taken},
 };
 
@@ -150,6 +150,13 @@ impl<'a> Call<'a> {
         let name = format!("{}.{}", service.name, self.method.name);
         let (parameter, value) = self.parameter();
         let conditions = self.conditions(service);
+        let demand = match self.method.demand {
+            Demand::None => None,
+            Demand::Idempotent => Some(quote!(Idempotent)),
+            Demand::AtMostOnce => Some(quote!(AtMostOnce)),
+            Demand::ExactlyOnce => Some(quote!(ExactlyOnce)),
+        };
+        let demand = demand.map(|it| quote!(.demanding(#krate::Demand::#it)));
         let about_call = docs.is_empty().then(|| {
             let text = format!("Calls `{name}` and waits for its reply.");
             quote!(#[doc = #text])
@@ -163,7 +170,8 @@ impl<'a> Call<'a> {
             #[doc = #about_constant]
             #hidden
             #deprecated
-            pub const #constant: #krate::TypedMethod<#sent, #reply> = #krate::TypedMethod::new(#name);
+            pub const #constant: #krate::TypedMethod<#sent, #reply> =
+                #krate::TypedMethod::new(#name) #demand;
 
             #(#cfgs)*
             #(#docs)*

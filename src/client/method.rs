@@ -2,12 +2,19 @@
 
 use std::{fmt, marker::PhantomData};
 
+use netrpc_core::semantics::Demand;
+
 /// The name of a method that takes `A` and replies `R`.
 ///
 /// A string names a method of any types; a [`TypedMethod`] fixes them.
 pub trait MethodName<A: ?Sized, R> {
     /// The full name: `Arith.Multiply`.
     fn name(&self) -> &str;
+
+    /// What the method insists on, as far as its caller knows; the server insists on it in any case.
+    fn demands(&self) -> Demand {
+        Demand::None
+    }
 }
 
 impl<A: ?Sized, R> MethodName<A, R> for str {
@@ -26,11 +33,19 @@ impl<A: ?Sized, R, N: MethodName<A, R> + ?Sized> MethodName<A, R> for &N {
     fn name(&self) -> &str {
         (**self).name()
     }
+
+    fn demands(&self) -> Demand {
+        (**self).demands()
+    }
 }
 
 impl<A: ?Sized, R> MethodName<A, R> for TypedMethod<A, R> {
     fn name(&self) -> &str {
         self.name
+    }
+
+    fn demands(&self) -> Demand {
+        self.demands
     }
 }
 
@@ -50,6 +65,7 @@ impl<A: ?Sized, R> MethodName<A, R> for TypedMethod<A, R> {
 /// ```
 pub struct TypedMethod<A: ?Sized, R> {
     name: &'static str,
+    demands: Demand,
     /// Covariant: a method that takes `Args<'static>` takes any `Args<'_>`.
     types: PhantomData<Types<A, R>>,
 }
@@ -60,12 +76,26 @@ type Types<A, R> = fn() -> (Box<A>, R);
 impl<A: ?Sized, R> TypedMethod<A, R> {
     /// The method of this full name.
     pub const fn new(name: &'static str) -> Self {
-        TypedMethod { name, types: PhantomData }
+        TypedMethod { name, demands: Demand::None, types: PhantomData }
+    }
+
+    /// The same method, which insists on this: a call under less is refused before it is sent.
+    ///
+    /// `#[service]` says it of its constants, as the method does with
+    /// `#[method(at_most_once)]` or `#[method(exactly_once)]`.
+    #[must_use]
+    pub const fn demanding(self, demands: Demand) -> Self {
+        TypedMethod { demands, ..self }
     }
 
     /// The full name: `Arith.Multiply`.
     pub const fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// What it insists on.
+    pub const fn demands(&self) -> Demand {
+        self.demands
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Call, CallOptions, Client, Error, TypedMethod};
+use crate::{Call, CallOptions, Client, Demand, Error, MethodName, TypedMethod};
 
 /// A client together with the name its service goes by.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ impl Stub {
     {
         match &self.name {
             None => self.client.call(method, args).await,
-            Some(name) => self.client.call(&*renamed(name, method.name()), args).await,
+            Some(name) => self.client.call(Renamed::new(name, method), args).await,
         }
     }
 
@@ -59,14 +59,33 @@ impl Stub {
     {
         match &self.name {
             None => self.client.go(method, args),
-            Some(name) => self.client.go(&*renamed(name, method.name()), args),
+            Some(name) => self.client.go(Renamed::new(name, method), args),
         }
     }
 }
 
-/// `Arith.Multiply` as a method of the service called `name`.
-fn renamed(name: &str, method: &str) -> String {
-    // A method's name has no dot, which `#[service]` sees to; a service's may.
-    let method = method.rsplit_once('.').map_or(method, |(_, method)| method);
-    format!("{name}.{method}")
+/// A method of a service that goes by another name.
+struct Renamed {
+    name: String,
+    demands: Demand,
+}
+
+impl Renamed {
+    /// `Arith.Multiply` as a method of the service called `name`.
+    fn new<A: ?Sized, R>(name: &str, method: TypedMethod<A, R>) -> Self {
+        // A method's name has no dot, which `#[service]` sees to; a service's may.
+        let own = method.name();
+        let own = own.rsplit_once('.').map_or(own, |(_, own)| own);
+        Renamed { name: format!("{name}.{own}"), demands: method.demands() }
+    }
+}
+
+impl<A: ?Sized, R> MethodName<A, R> for Renamed {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn demands(&self) -> Demand {
+        self.demands
+    }
 }

@@ -12,6 +12,7 @@ use netrpc_core::{
     dialect::{Arrived, ArrivedBody},
     error::Disconnected,
     fault::FaultCode,
+    semantics::Semantics,
     service::{Body, Entry, EntryHandler, Finished, HandlerFuture, MethodTable, ReplyBuf},
     session::{self, Admission, Cancelled},
     wire::{self, Frame, FrameStart, Incoming, Kind, RawHead, RequestHead},
@@ -23,6 +24,7 @@ use super::{
     connection::{Connection, Stream, Watched},
     driver::{Driver, Foreigner, GOODBYE_PING, Inline, Request, Served, Speech},
     passage::Missing,
+    tracked::demand,
     workers::Permit,
 };
 use crate::{
@@ -361,8 +363,15 @@ impl<IO: Stream> Connection<IO> {
                 return Turn::Ours;
             }
         };
-        let observed = self.observe(Some(entry), &frame);
         let options = entry.options();
+        // Whoever demands something has a context.
+        if options.context
+            && let Err(fault) = demand::met(entry, Semantics::Maybe)
+        {
+            self.refuse(driver, seq, (Some(entry), frame.head()), &fault);
+            return Turn::Ours;
+        }
+        let observed = self.observe(Some(entry), &frame);
         // Whatever can be told that nobody waits any more, must be tellable.
         let cancellation = (options.context || asynchronous).then(Cancellation::new);
         let cx = options.context.then(|| {

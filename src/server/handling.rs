@@ -11,6 +11,7 @@ use std::{
 use netrpc_core::{
     Context, Fault, Metadata,
     fault::FaultCode,
+    semantics::Semantics,
     service::{Body, Entry, EntryHandler, Finished, HandlerFuture, ReplyBuf},
 };
 
@@ -20,6 +21,7 @@ use super::{
     call,
     connection::Stream,
     passage::{Passage, Slot, Unsealed},
+    tracked::demand,
     workers::{Permit, TICK, Workers},
 };
 use crate::{observe::Here, sync::atomic::Ordering};
@@ -132,6 +134,7 @@ impl<IO: Stream> Passage<IO> {
             Ok(entry) => entry,
             Err(missing) => return Err(missing.fault.clone()),
         };
+        demand::met(entry, Semantics::Maybe)?;
         let cx = if entry.options().context { cx } else { self.connection.plain.clone() };
         let exposed = self.exposed.load(Ordering::Relaxed);
         let (run, spare) = self.run()?;

@@ -1,6 +1,6 @@
 //! What methods are called on the wire.
 
-use netrpc::{Error, Refusal, Service, service};
+use netrpc::{Demand, Error, Refusal, Service, service};
 
 use crate::serve;
 
@@ -153,6 +153,16 @@ fn the_table_says_what_each_method_declares() {
         async fn whole(&self, _: (), reply: &mut i64) {
             *reply = 1;
         }
+
+        #[method(at_most_once)]
+        fn once(&self, _: (), reply: &mut i64) {
+            *reply = 1;
+        }
+
+        #[method(exactly_once)]
+        async fn exactly(&self, _cx: &netrpc::Context, _: (), reply: &mut i64) {
+            *reply = 1;
+        }
     }
 
     let registry = netrpc_core::service::Registry::new();
@@ -160,11 +170,13 @@ fn the_table_says_what_each_method_declares() {
     let table = registry.snapshot();
     let options = |name| {
         let options = table.find(name).unwrap().options();
-        (options.context, options.blocking, options.idempotent, options.no_cancel)
+        (options.context, options.blocking, options.demands, options.no_cancel)
     };
-    assert_eq!(options("Declared.Plain"), (false, false, false, false));
-    assert_eq!(options("Declared.Slow"), (true, true, true, false));
-    assert_eq!(options("Declared.Whole"), (false, false, false, true));
+    assert_eq!(options("Declared.Plain"), (false, false, Demand::None, false));
+    assert_eq!(options("Declared.Slow"), (true, true, Demand::Idempotent, false));
+    assert_eq!(options("Declared.Whole"), (false, false, Demand::None, true));
+    assert_eq!(options("Declared.Once"), (true, false, Demand::AtMostOnce, false));
+    assert_eq!(options("Declared.Exactly"), (true, false, Demand::ExactlyOnce, false));
     let plain = table.find("Declared.plain").unwrap();
     assert_eq!(plain.doc(), "Doubles.\n\n    2 * n\n\nThat is all.");
     assert_eq!(plain.types(), ("&str", "i64"));

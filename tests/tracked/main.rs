@@ -4,4 +4,5 @@
 mod common;
 
 mod calls;
+mod demands;
 mod sessions;

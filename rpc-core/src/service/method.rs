@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use super::{Body, ReplyBuf};
-use crate::{Context, Fault};
+use crate::{Context, Fault, semantics::Demand};
 
 /// A synchronous handler: decodes the arguments, runs, encodes the reply.
 pub type SyncHandler<S> = fn(&Arc<S>, &Context, &Body, &mut ReplyBuf) -> Result<(), Fault>;
@@ -50,12 +50,13 @@ impl<S> Copy for Handler<S> {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct MethodOptions {
-    /// It asks for a [`Context`]; others are handed one that knows only the connection.
+    /// It is handed a [`Context`] of its own: it asks for one, or demands something of its calls. Others are
+    /// handed one that knows only the connection.
     pub context: bool,
     /// It blocks its thread, so it always runs on the thread pool.
     pub blocking: bool,
-    /// Running it twice does no more than running it once.
-    pub idempotent: bool,
+    /// What its callers must ask for.
+    pub demands: Demand,
     /// Once begun it runs to its end, also when nobody waits for the reply any more.
     pub no_cancel: bool,
 }
@@ -72,8 +73,12 @@ impl<S> Method<S> {
     }
 
     const fn new(name: &'static str, handler: Handler<S>) -> Self {
-        let options =
-            MethodOptions { context: false, blocking: false, idempotent: false, no_cancel: false };
+        let options = MethodOptions {
+            context: false,
+            blocking: false,
+            demands: Demand::None,
+            no_cancel: false,
+        };
         Method { name, aliases: &[], doc: "", types: || ("", ""), options, handler }
     }
 
@@ -115,7 +120,23 @@ impl<S> Method<S> {
     /// Running it twice does no more than running it once.
     #[must_use]
     pub const fn idempotent(mut self) -> Self {
-        self.options.idempotent = true;
+        self.options.demands = Demand::Idempotent;
+        self
+    }
+
+    /// It must not run twice: calls that do not ask for that are refused.
+    #[must_use]
+    pub const fn at_most_once(mut self) -> Self {
+        self.options.demands = Demand::AtMostOnce;
+        self.options.context = true;
+        self
+    }
+
+    /// It must not run twice nor be forgotten, and what it does is committed together with its outcome.
+    #[must_use]
+    pub const fn exactly_once(mut self) -> Self {
+        self.options.demands = Demand::ExactlyOnce;
+        self.options.context = true;
         self
     }
 

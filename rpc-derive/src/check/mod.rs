@@ -1,5 +1,6 @@
 //! Every rule about what can be served, each with what to do instead.
 
+mod demand;
 mod names;
 mod shape;
 
@@ -132,6 +133,7 @@ fn method(
     let Named { name, aliases, in_stub } = names.claim(sig, options, &cfgs, errors)?;
     let Shape { receiver, run, context, arguments, reply, error } =
         Shape::of(sig, options, errors)?;
+    let demand = demand::of(options, context.is_some(), errors)?;
     if let Subject::Trait { .. } = subject {
         refuse_self(&[&arguments.ty, reply.ty()], errors)?;
     }
@@ -146,7 +148,7 @@ fn method(
         run,
         context,
         in_stub,
-        idempotent: options.idempotent.is_some(),
+        demand,
         arguments,
         reply,
         error,

@@ -6,8 +6,8 @@ use netrpc_core::{
     Cancellation, Fault,
     error::Disconnected,
     fault::FaultCode,
-    ledger::{Ask, Class, Refusal, Resolution, SessionClaim},
-    semantics::{Semantics, Stamp, Standing, Xid},
+    ledger::{Ask, Refusal, Resolution, SessionClaim},
+    semantics::{Stamp, Standing, Xid},
     session::Admission,
     wire::{self, AckFrame, Frame, MalformedSession, RequestHead, SessionFrame},
 };
@@ -72,12 +72,13 @@ impl<IO: Stream> Connection<IO> {
         let tracked = self.server.tracked.as_ref().expect("it was there when the request came");
         let stamp = stamp(&frame);
         let (seq, bytes) = (frame.seq, frame.body_slice().len());
-        let target = target.and_then(|entry| match tracked.takes(&stamp) {
-            Ok(()) => Ok(entry),
+        let classed = target.and_then(|entry| match tracked.class(&entry, stamp.semantics) {
+            Ok(class) => Ok((entry, class)),
             Err(fault) => Err(Missing::new(entry.full_name(), fault)),
         });
+        let class = classed.as_ref().ok().map(|(_, class)| *class);
+        let target = classed.map(|(entry, _)| entry);
         let is_overloaded = self.is_overloaded(driver).is_some();
-        let class = target.is_ok().then_some(Class::Recorded);
         let cancellation = Cancellation::new();
         let asked = (frame.clone(), target.clone(), deadline);
         let kept = Kept::new(self, asked, cancellation.clone());
@@ -270,19 +271,6 @@ impl<IO: Stream> Connection<IO> {
 }
 
 impl Tracked {
-    /// Whether calls of this kind are taken.
-    ///
-    /// # Errors
-    /// What they are answered.
-    fn takes(&self, stamp: &Stamp) -> Result<(), Fault> {
-        if stamp.semantics == Semantics::ExactlyOnce {
-            let text = "this server cannot promise that a call runs exactly once: its ledger is volatile \
-                        (hint: call with Semantics::AtMostOnce)";
-            return Err(Fault::with_code(FaultCode::Unsupported, text));
-        }
-        Ok(())
-    }
-
     /// Finds out how far a call had come that was interrupted.
     fn resolve(&self, xid: Xid) {
         let _ = self.book.with(|ledger| ledger.resolved(now(), xid, Resolution::Unknown));

@@ -8,6 +8,7 @@
 //! | [`Kept`] | `kept` | a call until it may run |
 //! | [`Call`] | `call` | a call that runs: begun at most once, answered once |
 //! | its handler | `handle` | where it runs |
+//! | its method's demands | `demand` | what it insists on, and what can be promised |
 //! | answers | `answer` | frames that say how their session stands |
 //! | sessions' ends | `expiry` | a timer |
 //!
@@ -21,6 +22,7 @@
 mod answer;
 mod ask;
 pub(super) mod call;
+pub(super) mod demand;
 mod expiry;
 mod handle;
 mod kept;
