@@ -12,12 +12,18 @@ pub(crate) use std::{
 #[cfg(not(netrpc_shuttle))]
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 #[cfg(not(netrpc_shuttle))]
-pub(crate) use tokio::{spawn, task::yield_now};
+pub(crate) use tokio::{
+    spawn,
+    task::{JoinHandle, yield_now},
+};
 
 #[cfg(netrpc_shuttle)]
 pub(crate) use netrpc_core::sync::{Mutex, MutexGuard, atomic};
 #[cfg(netrpc_shuttle)]
-pub(crate) use shuttle::{future::yield_now, thread};
+pub(crate) use shuttle::{
+    future::{JoinHandle, yield_now},
+    thread,
+};
 
 /// Nobody's clock goes: others go first.
 #[cfg(netrpc_shuttle)]

@@ -242,6 +242,10 @@ pub enum Refusal {
     /// The server's ledger, which keeps calls from running twice, could not take this one; another try
     /// later may succeed.
     AskAgain,
+    /// Another process goes on with this client's session, whose calls this one may not make any more.
+    Fenced,
+    /// The session that the call is made in is not this client's, or the call's number is another call's.
+    NotYours,
 }
 
 /// What ended a connection.

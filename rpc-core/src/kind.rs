@@ -64,6 +64,8 @@ impl Refusal {
             Refusal::Unauthenticated => FaultCode::Unauthenticated,
             Refusal::Denied => FaultCode::Denied,
             Refusal::AskAgain => FaultCode::AskAgain,
+            Refusal::Fenced => FaultCode::Fenced,
+            Refusal::NotYours => FaultCode::NotYours,
         };
         code.kind()
     }

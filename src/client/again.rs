@@ -6,13 +6,14 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use netrpc_core::{
     Error, Metadata, Refusal,
     fault::FaultCode,
     pending::Outcome,
-    semantics::retry::Failure,
+    semantics::retry::{Failure, Next},
     wire::{FaultBody, Kind},
 };
 
@@ -73,7 +74,7 @@ impl Again {
                 Ok(())
             };
             let Again { method, metadata, end, .. } = self;
-            match send(&connection.shared, method, metadata, *end, None, awaited, encode) {
+            match send(&connection.shared, method, metadata, *end, None, awaited, |_| 0, encode) {
                 Ok(seq) => return Ok(Sent { connection, seq }),
                 Err(Unsent::Ended(_)) => {
                     connection = self.line.renew(&connection).map_err(Unsent::lost)?;
@@ -110,12 +111,13 @@ impl Again {
     pub(super) fn wants(&mut self, outcome: &Outcome<Answer>) -> bool {
         let Some(repeat) = &mut self.repeat else { return has_not_run(outcome) };
         let Some(failure) = failure(outcome) else { return false };
-        if !repeat.again(failure) {
+        if repeat.next(failure) != Next::Again {
             return false;
         }
         // What never left costs nobody anything.
         if failure != Failure::NotSent {
-            self.stalled = Some(Box::pin(repeat.pause(self.line.clone())));
+            let allowance = self.line.allowance().clone();
+            self.stalled = Some(Box::pin(repeat.pause(allowance, Duration::ZERO)));
         }
         true
     }

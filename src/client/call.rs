@@ -28,6 +28,7 @@ use super::{
     options::End,
     repeat::doubt,
     shared::Answer,
+    tracked::{self, Told},
 };
 use crate::observe::MadeCall;
 
@@ -54,6 +55,8 @@ enum State {
     /// The call could not be made; told at the first poll.
     Failed(Error),
     Waiting(Waiting),
+    /// It runs once, in a task of its own.
+    Tracked(tracked::Journey),
     /// It passes layers, in a task of its own.
     #[cfg(feature = "tower")]
     Layered(Journey),
@@ -93,6 +96,11 @@ impl<R> Call<R> {
         Self::waiting(Waiting { connection, seq, timeout: timeout(end), again, fresh: false })
     }
 
+    /// A call that is numbered, and goes on by itself.
+    pub(super) fn tracked(journey: tracked::Journey) -> Self {
+        Self::of(State::Tracked(journey))
+    }
+
     #[cfg(feature = "tower")]
     pub(super) fn layered(journey: Journey) -> Self {
         Self::of(State::Layered(journey))
@@ -116,6 +124,10 @@ impl<R> Call<R> {
     pub fn detach(mut self) {
         let waiting = match mem::replace(&mut self.state, State::Done) {
             State::Waiting(waiting) => waiting,
+            State::Tracked(journey) => {
+                mem::take(&mut self.observed).detach();
+                return journey.detach();
+            }
             #[cfg(feature = "tower")]
             State::Layered(journey) => {
                 mem::take(&mut self.observed).detach();
@@ -162,6 +174,14 @@ impl<R> Call<R> {
                     unreachable!("it was just now");
                 };
                 return Poll::Ready(Err(error));
+            }
+            State::Tracked(journey) => {
+                let told = ready!(journey.poll_answer(cx));
+                self.state = State::Done;
+                return Poll::Ready(told.map(|Told { answer, in_doubt }| {
+                    self.in_doubt = in_doubt;
+                    answer
+                }));
             }
             #[cfg(feature = "tower")]
             State::Layered(journey) => {
@@ -263,6 +283,7 @@ impl<R> fmt::Debug for Call<R> {
         match &self.state {
             State::Failed(error) => f.debug_tuple("Call").field(error).finish(),
             State::Waiting(waiting) => f.debug_struct("Call").field("seq", &waiting.seq).finish(),
+            State::Tracked(_) => f.write_str("Call(once)"),
             #[cfg(feature = "tower")]
             State::Layered(_) => f.write_str("Call(in layers)"),
             State::Done => f.write_str("Call(done)"),

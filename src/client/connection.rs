@@ -28,6 +28,7 @@ use tokio::{
 use super::{
     pulse::{Pulse, Pulsed},
     shared::{Answer, Leaving, Shared},
+    tracked::awaited,
 };
 use crate::{
     observe::ObservedConnection,
@@ -417,9 +418,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                         self.control(|out| wire::write_pong(out, frame.seq));
                     }
                     Kind::GoAway => self.go_away(&frame),
+                    // Answers too, unless they ask: nobody here keeps a ledger.
+                    Kind::Session | Kind::Acknowledgement => {
+                        if awaited::is_answer(&frame) {
+                            self.answers.push((frame.seq, Answer::Frame(frame)));
+                        }
+                    }
                     // A cancel is for a call we refused already; a pong is proof of life, no more.
-                    // Nobody here keeps a ledger, or has asked for a session.
-                    Kind::Session | Kind::Acknowledgement => {}
                     Kind::Cancel | Kind::Pong => {}
                 },
                 Incoming::Oversized { kind: Kind::Reply | Kind::Fault, seq, length } => {

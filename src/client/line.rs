@@ -27,7 +27,9 @@ use super::{
     connection,
     reconnect::{ConnectionState, Reconnect},
     repeat::Allowance,
+    route::WeakRoute,
     shared::{Leaving, Shared},
+    tracked::Sessions,
 };
 use crate::{
     Connector,
@@ -41,7 +43,8 @@ pub(crate) struct Line {
     dialer: Arc<dyn Dial>,
     limits: ClientLimits,
     runtime: Runtime,
-    allowance: Allowance,
+    /// Those of its tracked calls.
+    sessions: Arc<Sessions>,
     this: Weak<Line>,
     state: Mutex<State>,
     /// Told when the phase has changed.
@@ -87,12 +90,16 @@ impl Line {
                 dialer,
                 limits,
                 runtime: Runtime::current(),
-                allowance: Allowance::new(reconnect.jitter_seed()),
+                sessions: Sessions::new(
+                    WeakRoute::Line(this.clone()),
+                    &limits,
+                    reconnect.jitter_seed(),
+                ),
                 this: this.clone(),
                 state: Mutex::new(State {
                     phase,
                     untried: first.is_none(),
-                    current: Arc::new(Handle { shared }),
+                    current: Arc::new(Handle { shared, sessions: None }),
                     earlier: Vec::new(),
                     failure: None,
                     schedule: reconnect.schedule(),
@@ -146,7 +153,7 @@ impl Line {
     fn make_next(&self, state: &mut State) -> Arc<Handle> {
         let hopeful = state.failure.is_none();
         let shared = Arc::new(Shared::parked(self.limits, self.this.clone(), hopeful));
-        let next = Arc::new(Handle { shared: shared.clone() });
+        let next = Arc::new(Handle { shared: shared.clone(), sessions: None });
         let left = std::mem::replace(&mut state.current, next);
         state.earlier.retain(|earlier| earlier.upgrade().is_some_and(|e| !e.ended.is_cancelled()));
         if !left.shared.ended.is_cancelled() {
@@ -183,6 +190,7 @@ impl Line {
         });
         if noted {
             tracing::debug!(server = %self.dialer.server(), "connected");
+            self.sessions.connected();
         }
     }
 
@@ -223,8 +231,15 @@ impl Line {
         }
     }
 
-    /// Ends every connection, for ever.
+    /// Ends every connection, for ever, and waits until that is so.
     pub(super) async fn close(&self) {
+        for shared in self.leave() {
+            shared.close().await;
+        }
+    }
+
+    /// The same without waiting; gives the connections that end.
+    pub(super) fn leave(&self) -> Vec<Arc<Shared>> {
         let all: Vec<Arc<Shared>> = {
             let mut state = self.state.lock();
             state.closed.get_or_insert_with(|| Arc::new(Disconnected::Closed));
@@ -236,9 +251,7 @@ impl Line {
         };
         self.changed.notify_waiters();
         all.iter().for_each(|shared| shared.leave(Leaving::Closed));
-        for shared in all {
-            shared.close().await;
-        }
+        all
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -251,8 +264,12 @@ impl Line {
     }
 
     /// What its calls may send again.
-    pub(super) fn allowance(&self) -> &Allowance {
-        &self.allowance
+    pub(super) fn allowance(&self) -> &Arc<Allowance> {
+        self.sessions.allowance()
+    }
+
+    pub(super) fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
     }
 
     pub(super) fn runtime(&self) -> &Runtime {

@@ -13,9 +13,11 @@ mod parked;
 mod pulse;
 mod reconnect;
 mod repeat;
+mod route;
 mod shared;
 #[cfg(feature = "macros")]
 pub(crate) mod stub;
+mod tracked;
 
 use std::{
     borrow::Cow,
@@ -30,7 +32,7 @@ use std::{
 };
 
 use netrpc_core::{
-    Error, Metadata,
+    Error, Metadata, Refusal,
     codec::{EncodeError, Format},
     error::Disconnected,
     wire::{self, FrameTooLarge, RequestFields, WriteHeadError},
@@ -49,14 +51,17 @@ pub use builder::ClientBuilder;
 pub use builder::Wire;
 pub use call::{Call, CallWithMetadata};
 pub use method::{MethodName, TypedMethod};
-pub use options::{CallOptions, Semantics};
+pub use netrpc_core::semantics::Semantics;
+pub use options::CallOptions;
 pub use reconnect::{ConnectionState, Reconnect};
 
 use again::{Again, can_be_sent_again};
 use builder::ClientLimits;
 use line::{Line, is_hopeless};
 use options::End;
+use route::{Route, WeakRoute};
 use shared::{Answer, NotReady, Queued, Request, Shared};
+use tracked::{Sessions, Told, Tracked};
 
 /// A connection to a server, to call its methods by name.
 ///
@@ -100,18 +105,11 @@ pub struct Client {
     layers: Option<layer::Stack>,
 }
 
-/// Where calls go.
-#[derive(Clone)]
-enum Route {
-    /// Over one connection, until it ends.
-    One(Arc<Handle>),
-    /// Over the connection that a line has at the time.
-    Line(Arc<Line>),
-}
-
 /// What keeps a connection alive: held by every clone of the client and by every call.
 pub(crate) struct Handle {
     shared: Arc<Shared>,
+    /// Those of a client that is this one connection.
+    sessions: Option<Arc<Sessions>>,
 }
 
 impl Drop for Handle {
@@ -179,8 +177,12 @@ impl Client {
     {
         let shared = Arc::new(Shared::new(limits));
         connection::start(stream, shared.clone(), observer.connected());
+        let connection = Arc::new_cyclic(|this| {
+            let (route, seed) = (WeakRoute::One(this.clone()), reconnect::random_seed());
+            Handle { shared, sessions: Some(Sessions::new(route, &limits, seed)) }
+        });
         Client {
-            route: Route::One(Arc::new(Handle { shared })),
+            route: Route::One(connection),
             options: Arc::new(options),
             observer,
             #[cfg(feature = "tower")]
@@ -253,7 +255,10 @@ impl Client {
         A: Arguments + ?Sized,
     {
         if self.options.repeats() {
-            return self.exchange_again(method, args, observed, read).await;
+            return match self.options.how_often().is_tracked() {
+                true => self.exchange_once(method, args, observed, read).await,
+                false => self.exchange_again(method, args, observed, read).await,
+            };
         }
         let mut end = self.options.end()?;
         loop {
@@ -296,6 +301,41 @@ impl Client {
         }
     }
 
+    /// The same of a call that runs once.
+    async fn exchange_once<A, R>(
+        &self,
+        method: &str,
+        args: &A,
+        observed: &MadeCall,
+        read: fn(Answer) -> Result<R, Error>,
+    ) -> Result<R, Error>
+    where
+        A: Arguments + ?Sized,
+    {
+        let call = self.tracked(method, args, observed)?;
+        let Told { answer, in_doubt } = call.finish().await?;
+        let outcome = read(answer);
+        if in_doubt { outcome.map_err(repeat::doubt) } else { outcome }
+    }
+
+    /// A call that runs once, before it is sent.
+    fn tracked<A>(&self, method: &str, args: &A, observed: &MadeCall) -> Result<Tracked, Error>
+    where
+        A: Arguments + ?Sized,
+    {
+        let end = self.options.end()?;
+        let connection = self.route.current()?;
+        if connection.shared.limits.wire.is_some() {
+            let text = "Go's protocols cannot carry what a call that runs once is known by";
+            return Err(unsupported(text));
+        }
+        let mut body = Vec::new();
+        args.encode(&connection.shared.format, &mut body).map_err(Error::Encode)?;
+        let metadata = self.metadata(&connection, observed).into_owned();
+        let semantics = self.options.how_often();
+        Ok(Tracked::new(self.route.clone(), method, body, metadata, end, semantics))
+    }
+
     /// Starts a call and gives its handle; Go's `client.Go`, whose `Done` is the handle itself.
     ///
     /// The request is queued at once and sent by the connection's own task: nothing needs to be
@@ -332,6 +372,9 @@ impl Client {
         if let Some(stack) = &self.layers {
             return self.go_layered(stack, method, args, observed);
         }
+        if self.options.repeats() && self.options.how_often().is_tracked() {
+            return Ok(Call::tracked(self.tracked(method, args, observed)?.go()?));
+        }
         let end = self.options.end()?;
         match &self.route {
             Route::Line(_) if self.options.waits() => {
@@ -356,16 +399,13 @@ impl Client {
         let Route::Line(line) = &self.route else {
             let text = "only a client that reconnects sends calls again: set ClientBuilder::reconnect and use \
                         `dial` or `connect_with`, for a stream that was given cannot be made again";
-            return Err(Error::Refused {
-                refusal: netrpc_core::Refusal::Unsupported,
-                message: text.to_owned(),
-            });
+            return Err(unsupported(text));
         };
         let connection = line.current(true).map_err(Unsent::lost)?;
         let mut body = Vec::new();
         args.encode(&connection.shared.format, &mut body).map_err(Error::Encode)?;
         let metadata = self.metadata(&connection, observed).into_owned();
-        let repeat = self.options.repeats().then(|| line.allowance().call());
+        let repeat = self.options.repeats().then(|| line.allowance().call(Semantics::AtLeastOnce));
         let mut again = Again::new(line.clone(), method, body, metadata, end, repeat);
         let sent = again.send(awaited)?;
         Ok(Call::persistent(sent, end, again))
@@ -414,7 +454,7 @@ impl Client {
         let metadata = self.metadata(connection, observed);
         let shared = &*connection.shared;
         let encode = |frame: &mut Vec<u8>| args.encode(&shared.format, frame);
-        send(shared, method, &metadata, end, waker, waker.is_some(), encode)
+        send(shared, method, &metadata, end, waker, waker.is_some(), |_| 0, encode)
     }
 
     /// What a call sends along.
@@ -468,6 +508,7 @@ impl Client {
     /// # Cancel safety
     /// The connection ends also if the future is dropped after its first poll.
     pub async fn close(&self) {
+        self.route.sessions().part(&self.route).await;
         match &self.route {
             Route::One(connection) => connection.shared.close().await,
             Route::Line(line) => line.close().await,
@@ -544,6 +585,9 @@ impl Client {
         #[cfg(feature = "tower")]
         if let Some(stack) = &self.layers {
             stack.ready().await;
+        }
+        if self.options.how_often().is_tracked() {
+            self.route.sessions().ready().await?;
         }
         let line = match &self.route {
             Route::One(connection) => {
@@ -660,7 +704,13 @@ impl From<Error> for Unsent {
     }
 }
 
-/// Sends a request on a connection.
+/// A call that asks for what there is not.
+fn unsupported(text: &str) -> Error {
+    Error::Refused { refusal: Refusal::Unsupported, message: text.to_owned() }
+}
+
+/// Sends a request on a connection; `stamp` adds to its head.
+#[allow(clippy::too_many_arguments)] // two of them are closures, for a call to pay only for what it has
 fn send(
     shared: &Shared,
     method: &str,
@@ -668,13 +718,11 @@ fn send(
     end: Option<End>,
     waker: Option<&Waker>,
     awaited: bool,
+    stamp: impl FnOnce(&mut Vec<u8>) -> u16,
     encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
 ) -> Result<u64, Unsent> {
     if shared.limits.wire.is_some() && !metadata.is_empty() {
-        return Err(Unsent::Failed(Error::Refused {
-            refusal: netrpc_core::Refusal::Unsupported,
-            message: "Go's protocols cannot carry metadata".to_owned(),
-        }));
+        return Err(Unsent::Failed(unsupported("Go's protocols cannot carry metadata")));
     }
     // Encoded outside every lock: `Serialize` is the caller's own code.
     with_scratch(|frame| {
@@ -684,11 +732,12 @@ fn send(
             wire::write_request_head(frame, method, &fields).map_err(|error| match error {
                 // Go's text: a name without a dot would be refused by any server.
                 WriteHeadError::Name { length: 0 } => Error::Refused {
-                    refusal: netrpc_core::Refusal::IllFormed,
+                    refusal: Refusal::IllFormed,
                     message: "rpc: service/method request ill-formed: ".to_owned(),
                 },
                 error => Error::TooLarge(netrpc_core::error::chain(&error).to_string()),
             })?;
+        let head_len = head_len + stamp(frame);
         encode(frame).map_err(Error::Encode)?;
         let deadline = end.and_then(|end| end.at);
         match shared.queue(Request { frame, start, head_len, deadline, awaited }, waker) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use netrpc_core::{Context, Error, Metadata, trace::TraceContext};
+use netrpc_core::{Context, Error, Metadata, semantics::Semantics, trace::TraceContext};
 
 /// Options of calls: one idea for `call`, `go`, typed stubs and the blocking client.
 ///
@@ -26,20 +26,6 @@ pub struct CallOptions {
     wait_for_ready: Option<bool>,
     semantics: Option<Semantics>,
     pub(crate) metadata: Metadata,
-}
-
-/// How often a call may run, as its caller wants it.
-///
-/// `docs/SEMANTICS.md` has the whole table of what is promised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Semantics {
-    /// It is sent once. After a loss the error says whether it may have run; what Go does.
-    #[default]
-    Maybe,
-    /// It is sent again until it is answered, and may run more than once: for methods that may
-    /// (idempotent ones).
-    AtLeastOnce,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -124,14 +110,21 @@ impl CallOptions {
         self
     }
 
-    /// How often a call may run; [`Semantics::Maybe`] unless set.
+    /// How often a call may run; [`Semantics::Maybe`] unless set. `docs/SEMANTICS.md` has the whole table of
+    /// what is promised.
     ///
-    /// A call under [`Semantics::AtLeastOnce`] is sent again whenever its connection is lost or the server
-    /// has too much to do, also if it may have run, until it is answered or its time is over; give it a
-    /// timeout. It [waits](Self::wait_for_ready) for a connection, and keeps its encoded arguments. Only a
-    /// client that [reconnects](crate::ClientBuilder::reconnect) can do that; on another such calls fail.
+    /// Under any other a call is sent again whenever its connection is lost or the server has too much to
+    /// do, until it is answered or its time is over; give it a timeout. It
+    /// [waits](Self::wait_for_ready) for a connection, and keeps its encoded arguments.
     ///
-    /// Before it is sent again it waits a random time of up to 25 ms, twice that after each failure and
+    /// - [`Semantics::AtLeastOnce`]: it may run more than once. Only a client that
+    ///   [reconnects](crate::ClientBuilder::reconnect) can do that; on another such calls fail.
+    /// - [`Semantics::AtMostOnce`], [`Semantics::ExactlyOnce`]: it carries a number by which a server that
+    ///   [keeps a ledger](crate::ServerBuilder) knows it again, however often it comes, and runs it once. The
+    ///   first such call opens a session with the server. On a client that does not reconnect the call ends
+    ///   with its connection, and may have run.
+    ///
+    /// Before a call is sent again it waits a random time of up to 25 ms, twice that after each failure and
     /// never more than 5 s. So that a server that is in trouble does not get more of it, all calls of a
     /// client together send again at most a fifth of what they send first, and ten a second.
     ///
@@ -139,12 +132,17 @@ impl CallOptions {
     /// # use netrpc::{CallOptions, Client, Error, Semantics};
     /// # use std::time::Duration;
     /// # async fn f(client: Client) -> Result<(), Error> {
-    /// let stubborn = CallOptions::new().semantics(Semantics::AtLeastOnce);
-    /// let client = client.with(stubborn.timeout(Duration::from_secs(60)));
-    /// let balance: i64 = client.call("Bank.Balance", &"alice").await?;
+    /// let once = CallOptions::new().semantics(Semantics::AtMostOnce);
+    /// let client = client.with(once.timeout(Duration::from_secs(60)));
+    /// let () = client.call("Bank.Debit", &("alice", 7)).await?;
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Giving up
+    /// A call that is dropped, or whose time is over, is given up for good: if it has not begun by then it
+    /// never will, once the server has heard of that. Whoever wants to wait no longer and know later keeps the
+    /// handle, and awaits `&mut call`; a call that is [detached](crate::Call::detach) goes on.
     pub fn semantics(mut self, semantics: Semantics) -> Self {
         self.semantics = Some(semantics);
         self
@@ -204,8 +202,15 @@ impl CallOptions {
     }
 
     /// Whether calls are sent again although they may have run.
+    #[inline]
     pub(crate) fn repeats(&self) -> bool {
-        self.semantics == Some(Semantics::AtLeastOnce)
+        self.how_often() != Semantics::Maybe
+    }
+
+    /// How often calls may run.
+    #[inline]
+    pub(crate) fn how_often(&self) -> Semantics {
+        self.semantics.unwrap_or_default()
     }
 
     /// When a call that is made now has to be over.

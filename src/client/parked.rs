@@ -18,6 +18,7 @@ pub(super) struct Parked {
 #[derive(Debug)]
 struct Request {
     came: u64,
+    kind: Kind,
     deadline: Option<Instant>,
     head_len: u16,
     /// Head and body.
@@ -37,16 +38,18 @@ impl Parked {
         self.requests.is_empty()
     }
 
-    /// Keeps the request of call `seq`.
+    /// Keeps the request of call `seq`, or a question of another kind.
     pub(super) fn keep(
         &mut self,
         seq: u64,
+        kind: Kind,
         payload: &[u8],
         head_len: u16,
         deadline: Option<Instant>,
     ) {
         self.bytes += payload.len() + OVERHEAD;
-        let request = Request { came: self.came, deadline, head_len, payload: payload.into() };
+        let payload = payload.into();
+        let request = Request { came: self.came, kind, deadline, head_len, payload };
         self.came += 1;
         self.requests.insert(seq, request);
     }
@@ -69,7 +72,7 @@ impl Parked {
         let mut requests: Vec<_> = self.requests.into_iter().collect();
         requests.sort_unstable_by_key(|(_, request)| request.came);
         let mut frame = Vec::new();
-        for (seq, Request { deadline, head_len, mut payload, .. }) in requests {
+        for (seq, Request { kind, deadline, head_len, mut payload, .. }) in requests {
             if let Some(deadline) = deadline {
                 let left = deadline.saturating_duration_since(now);
                 if left.is_zero() {
@@ -82,7 +85,7 @@ impl Parked {
             let start = wire::begin(&mut frame);
             frame.extend_from_slice(&payload);
             let fits: Result<(), FrameTooLarge> =
-                wire::finish(&mut frame, start, Kind::Request, head_len, seq, max_frame);
+                wire::finish(&mut frame, start, kind, head_len, seq, max_frame);
             debug_assert_eq!(fits, Ok(()), "it was measured when it came");
             send(seq, Some(&mut frame));
         }

@@ -83,9 +83,14 @@ impl Reconnect {
     }
 
     pub(super) fn jitter_seed(&self) -> u64 {
-        // Every `RandomState` has keys of its own, which the operating system made random once.
-        self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish())
+        self.seed.unwrap_or_else(random_seed)
     }
+}
+
+/// Another number each time.
+pub(super) fn random_seed() -> u64 {
+    // Every `RandomState` has keys of its own, which the operating system made random once.
+    RandomState::new().build_hasher().finish()
 }
 
 impl Default for Reconnect {

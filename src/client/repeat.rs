@@ -1,4 +1,5 @@
-//! A call that is sent again although it may have run, because its caller says that it may run twice.
+//! A call that is sent again although it may have run: because its caller says that it may run twice, or
+//! because the server sees to it that it does not.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +10,7 @@ use netrpc_core::{
     semantics::{Budget, BudgetLimits, Semantics, retry},
 };
 
-use super::{line::Line, now};
+use super::now;
 use crate::sync::{
     Mutex,
     atomic::{AtomicU64, Ordering},
@@ -34,17 +35,23 @@ impl Allowance {
     }
 
     /// A call is made that may be sent again.
-    pub(super) fn call(&self) -> Repeat {
+    pub(super) fn call(&self, semantics: Semantics) -> Repeat {
         self.budget.lock().called(now());
+        Repeat { semantics, schedule: self.schedule(), may_have_run: false }
+    }
+
+    /// When to try again what is no call.
+    pub(super) fn schedule(&self) -> Schedule {
         // Those who fail together do not wait the same time.
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let seed = self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        Repeat { schedule: Schedule::new(BACKOFF, seed), may_have_run: false }
+        Schedule::new(BACKOFF, seed)
     }
 }
 
 /// A call's way of being sent again.
 pub(super) struct Repeat {
+    semantics: Semantics,
     schedule: Schedule,
     /// Whether an attempt may have run.
     may_have_run: bool,
@@ -55,21 +62,31 @@ impl Repeat {
         self.may_have_run
     }
 
-    /// Whether the call is sent again after this.
-    pub(super) fn again(&mut self, failure: retry::Failure) -> bool {
-        let next = retry::after(Semantics::AtLeastOnce, failure, self.may_have_run);
-        self.may_have_run |= failure == retry::Failure::Lost;
-        next == retry::Next::Again
+    /// An attempt has been made of which nothing is known here.
+    pub(super) fn doubt(&mut self) {
+        self.may_have_run = true;
     }
 
-    /// Waits before the call is sent again: as the backoff says, and until there is budget for it.
-    pub(super) fn pause(&mut self, line: Arc<Line>) -> impl Future<Output = ()> + Send + 'static {
+    /// What becomes of the call after this.
+    pub(super) fn next(&mut self, failure: retry::Failure) -> retry::Next {
+        let next = retry::after(self.semantics, failure, self.may_have_run);
+        self.may_have_run |= matches!(failure, retry::Failure::Lost | retry::Failure::Pending);
+        next
+    }
+
+    /// Waits before the call is sent again: as the backoff says, or the server if that is longer, and until
+    /// there is budget for it.
+    pub(super) fn pause(
+        &mut self,
+        allowance: Arc<Allowance>,
+        retry_after: Duration,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let mut schedule = self.schedule.clone();
         self.schedule.next_delay();
         async move {
             loop {
-                tokio::time::sleep(schedule.next_delay()).await;
-                if line.allowance().budget.lock().resend(now()) {
+                tokio::time::sleep(schedule.next_delay().max(retry_after)).await;
+                if allowance.budget.lock().resend(now()) {
                     return;
                 }
             }

@@ -238,6 +238,50 @@ impl Shared {
         Queued::Call(seq)
     }
 
+    /// Sends a question that is no call, and whose answer comes as a call's does: its number.
+    ///
+    /// # Errors
+    /// What has ended the connection.
+    pub(super) fn ask(&self, kind: Kind, body: &[u8]) -> Result<u64, Arc<Disconnected>> {
+        let mut state = self.state.lock();
+        let seq = state.pending.begin()?;
+        let task = match &mut state.parked {
+            Some(parked) => {
+                parked.keep(seq, kind, body, 0, None);
+                None
+            }
+            None => {
+                let mut frame = Vec::new();
+                let start = wire::begin(&mut frame);
+                frame.extend_from_slice(body);
+                let written = wire::finish(&mut frame, start, kind, 0, seq, u32::MAX);
+                debug_assert_eq!(written, Ok(()));
+                state.send(seq, &mut frame, None);
+                state.task.take()
+            }
+        };
+        drop(state);
+        wake(task);
+        Ok(seq)
+    }
+
+    /// Where what is queued by now ends in the stream of all bytes sent.
+    pub(super) fn end_of_queue(&self) -> u64 {
+        self.state.lock().end
+    }
+
+    /// Whether the task has tried to write everything up to there, or never will.
+    pub(super) fn has_offered(&self, end: u64) -> bool {
+        let state = self.state.lock();
+        state.offered >= end || state.pending.closed().is_some()
+    }
+
+    /// Whether the connection is there, and takes calls.
+    pub(super) fn is_established(&self) -> bool {
+        let state = self.state.lock();
+        state.parked.is_none() && state.pending.closed().is_none()
+    }
+
     /// The connection is there: what was parked is sent. For its task, which is awake.
     pub(super) fn unpark(&self) {
         let mut wakers = Vec::new();
@@ -577,7 +621,7 @@ impl State {
         self.pending.watch(seq, waker);
         let payload = &frame[frame.len() - length..];
         if let Some(parked) = &mut self.parked {
-            parked.keep(seq, payload, head_len, deadline);
+            parked.keep(seq, Kind::Request, payload, head_len, deadline);
         }
         Queued::Call(seq)
     }

@@ -52,7 +52,7 @@ pub struct Grant {
 pub struct SeriesLimits {
     /// How long an acknowledgement waits for a call to ride on.
     pub ack_idle: Duration,
-    /// No call begins so shortly before the session may end.
+    /// No call begins so shortly before the session may end, nor in the last quarter of its life.
     pub lease_margin: Duration,
 }
 
@@ -152,7 +152,7 @@ impl Series {
     /// # Errors
     /// If it has to wait, or another session is needed.
     pub fn begin(&mut self, now: Instant) -> Result<Xid, NotNow> {
-        if now + self.limits.lease_margin >= self.lease_end {
+        if self.is_ending(now) {
             return Err(NotNow::LeaseEnds);
         }
         if self.next > self.confirmed + u64::from(self.grant.window) {
@@ -162,6 +162,13 @@ impl Series {
         self.next += 1;
         self.settled.push_back(false);
         Ok(self.xid(seq))
+    }
+
+    /// Whether no call begins any more, because the session may end.
+    pub fn is_ending(&self, now: Instant) -> bool {
+        // A session that lives for less than the margin is of use too.
+        let margin = self.limits.lease_margin.min(self.grant.lease / 4);
+        now + margin >= self.lease_end
     }
 
     /// A call's identity by its number.
@@ -193,6 +200,16 @@ impl Series {
             proof: 0,
         };
         stamp.proved(&self.grant.secret)
+    }
+
+    /// Calls up to this one are settled, and the server has confirmed that.
+    pub fn confirmed(&self) -> u64 {
+        self.confirmed
+    }
+
+    /// How many calls have begun of which the server has not confirmed that they are settled.
+    pub fn unconfirmed(&self) -> u64 {
+        self.next - 1 - self.confirmed
     }
 
     /// Nobody will ask about call `seq` any more: its outcome is consumed, or it is given up.
@@ -236,6 +253,11 @@ impl Series {
         let half = u64::from(self.grant.window / 2).max(1);
         let is_due = ahead >= half || ahead > 0 && now >= self.spoke + self.limits.ack_idle;
         is_due.then_some(self.ack)
+    }
+
+    /// The acknowledgement that nothing has carried yet: due at once where somebody waits for what it frees.
+    pub fn unsent_ack(&self) -> Option<u64> {
+        (self.ack > self.sent_ack).then_some(self.ack)
     }
 
     /// The acknowledgement to part with, if the server does not know it yet.

@@ -1,0 +1,9 @@
+//! Calls that run once: sent again under their number until they are answered.
+#![cfg(feature = "macros")]
+#![allow(unreachable_pub)] // helpers are in files of their own
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod protocol;
+mod script;
