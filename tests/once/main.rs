@@ -5,5 +5,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bank;
+mod net;
 mod protocol;
 mod script;
+mod volatile;
