@@ -60,9 +60,10 @@ fn wordcount<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (Option<i32>
 }
 
 /// Examples that are not there without their features.
-const OPTIONAL: [(&str, bool); 2] = [
+const OPTIONAL: [(&str, bool); 3] = [
     ("middleware", cfg!(feature = "tower")),
     ("observe", cfg!(all(feature = "trace", feature = "metrics"))),
+    ("raft", cfg!(feature = "sim")),
 ];
 
 /// Each example that is there, and what it prints.
