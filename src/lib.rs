@@ -132,7 +132,7 @@ pub use client::{
     Call, CallOptions, CallWithMetadata, Client, ClientBuilder, ConnectionState, MethodName,
     Reconnect, Semantics, TypedMethod,
 };
-pub use datagram::DatagramSocket;
+pub use datagram::{Conversations, DatagramCounts, DatagramSocket};
 pub use ledger::Ledger;
 pub use netrpc_core::{
     CallId, Cancellation, Context, Error, Extensions, Fault, Identity, Metadata, Peer, Refusal,

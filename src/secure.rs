@@ -89,6 +89,14 @@ impl ClientTls {
         ClientTls { config: Some(config) }
     }
 
+    /// Whether nothing is sent in the clear.
+    pub(crate) fn is_on(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.config.is_some();
+        #[cfg(not(feature = "tls"))]
+        return false;
+    }
+
     /// A connector of streams like this; inside, our own protocol is spoken or another.
     pub(crate) fn connector<C: Connector>(&self, inner: C, native: bool) -> Secured<C> {
         #[cfg(feature = "tls")]

@@ -14,6 +14,7 @@
 //! | 0 | [`ledger`] | the server's memory of calls that must not run twice |
 //! | 0 | [`wire`] | bytes ↔ frames |
 //! | 0 | [`patience`], [`keep_alive`], [`rate`] | how long a peer is waited for, and how often it may do something |
+//! | 0 | [`datagram`] | what stands in a datagram, and when one is sent again |
 //! | 0 | [`dialect`] | the protocols of Go's `net/rpc` ↔ frames |
 //! | 0 | [`trace`] | where a call stands in a trace that spans processes |
 //! | 0 | [`codec`] | bodies ↔ serde types |
@@ -26,6 +27,7 @@
 pub mod backoff;
 pub mod codec;
 pub mod context;
+pub mod datagram;
 pub mod dialect;
 pub mod error;
 mod extensions;

@@ -14,7 +14,7 @@ use netrpc_core::{
     fault::FaultCode,
     pending::Outcome,
     semantics::retry::{Failure, Next},
-    wire::{FaultBody, Kind},
+    wire::{FaultBody, Kind, write_repeatable},
 };
 
 use super::{
@@ -73,8 +73,11 @@ impl Again {
                 frame.extend_from_slice(&self.body);
                 Ok(())
             };
-            let Again { method, metadata, end, .. } = self;
-            match send(&connection.shared, method, metadata, *end, None, awaited, |_| 0, encode) {
+            let Again { method, metadata, end, repeat, .. } = self;
+            // What carries datagrams may send it again by itself.
+            let marks = connection.shared.limits.over_datagrams && repeat.is_some();
+            let mark = |head: &mut Vec<u8>| if marks { write_repeatable(head) } else { 0 };
+            match send(&connection.shared, method, metadata, *end, None, awaited, mark, encode) {
                 Ok(seq) => return Ok(Sent { connection, seq }),
                 Err(Unsent::Ended(_)) => {
                     connection = self.line.renew(&connection).map_err(Unsent::lost)?;

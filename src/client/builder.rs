@@ -2,18 +2,26 @@
 
 #[cfg(unix)]
 use std::path::Path;
-use std::time::Duration;
+use std::{future::Future, io, time::Duration};
 
-use netrpc_core::{dialect::Language, keep_alive::Times};
+use netrpc_core::{
+    datagram::{self, DATAGRAM_LENGTHS, MAX_DATAGRAM},
+    dialect::Language,
+    keep_alive::Times,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Client, Reconnect};
 use crate::{
-    Address, CallOptions, Connector, Error, Tcp,
+    Address, CallOptions, Connector, DatagramSocket, Error, Tcp,
+    datagram::{Datagrams, Manner, Udp},
     observe::ClientObserver,
     secure::ClientTls,
     transport::{self, CONNECT_TIMEOUT},
 };
+
+/// How long a call over datagrams may take, unless something else is said.
+const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The limits of one client's connection.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +29,10 @@ pub(super) struct ClientLimits {
     /// What the server speaks, unless it is our own protocol.
     pub(super) wire: Option<Language>,
     pub(super) max_frame: u32,
+    /// The longest datagram that is sent.
+    pub(super) datagram: usize,
+    /// Calls go in datagrams.
+    pub(super) over_datagrams: bool,
     pub(super) queued_bytes: usize,
     pub(super) calls: usize,
     pub(super) unread_bytes: usize,
@@ -95,6 +107,8 @@ impl ClientBuilder {
         let limits = ClientLimits {
             wire: None,
             max_frame: netrpc_core::wire::DEFAULT_MAX_FRAME,
+            datagram: MAX_DATAGRAM,
+            over_datagrams: false,
             queued_bytes: 16 << 20,
             calls: 65_536,
             unread_bytes: 64 << 20,
@@ -126,6 +140,17 @@ impl ClientBuilder {
     /// as it arrives, and its call alone fails with [`Error::ReplyLost`].
     pub fn max_frame(mut self, bytes: u32) -> Self {
         self.limits.max_frame = bytes;
+        self
+    }
+
+    /// The longest datagram that is [sent](Self::dial_udp), in bytes; 1200 unless set, 512 at least and 65,507 at
+    /// most.
+    ///
+    /// A request that does not fit fails with [`Error::TooLarge`] and is not sent; 52 bytes of each datagram are
+    /// not the request's. What is longer than the network carries in one piece is cut into pieces by the system,
+    /// if at all, and is lost if one of them is: set it higher only where the way is known.
+    pub fn max_datagram(mut self, bytes: usize) -> Self {
+        self.limits.datagram = bytes.clamp(*DATAGRAM_LENGTHS.start(), *DATAGRAM_LENGTHS.end());
         self
     }
 
@@ -316,6 +341,67 @@ impl ClientBuilder {
     #[cfg(unix)]
     pub async fn dial_unix(self, path: impl AsRef<Path>) -> Result<Client, Error> {
         self.connect_with(transport::Unix::new(path.as_ref())).await
+    }
+
+    /// Calls a server over UDP; see [`Server::serve_datagrams`](crate::Server::serve_datagrams) and
+    /// `docs/DATAGRAMS.md`.
+    ///
+    /// Each call is one datagram, and so is its reply. Datagrams get lost: a call under
+    /// [`Semantics::Maybe`](crate::Semantics::Maybe) is sent once and ends with its deadline if it, or its reply,
+    /// is; one that may be sent again is, at growing intervals, until it is answered or its time is over.
+    /// A call that is given no timeout has 30 s, unless it is told to have [none](CallOptions::no_timeout).
+    ///
+    /// It waits for the server's first answer. The client [connects again](Self::reconnect) whether or not that
+    /// is set: then as it is by default.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if no server answers within the [`connect_timeout`](Self::connect_timeout), or the
+    /// system knows that nobody is there; and if TLS is asked for, or another protocol than our own: there is
+    /// neither over datagrams.
+    pub async fn dial_udp(self, addr: impl Address) -> Result<Client, Error> {
+        let manner = self.manner();
+        let connector = Udp::new(addr.target(), self.limits.connect, manner);
+        self.open_datagrams(connector).await
+    }
+
+    /// The same over sockets of another kind: `bind` gives a fresh one for each conversation, that is each time
+    /// the client connects.
+    ///
+    /// # Errors
+    /// As [`dial_udp`](Self::dial_udp), and if `bind` fails.
+    pub async fn datagrams<S, F, Binding>(self, bind: F, server: S::Addr) -> Result<Client, Error>
+    where
+        S: DatagramSocket,
+        F: Fn() -> Binding + Send + Sync + 'static,
+        Binding: Future<Output = io::Result<S>> + Send + 'static,
+    {
+        let connector = Datagrams::new(bind, server, self.manner());
+        self.open_datagrams(connector).await
+    }
+
+    fn manner(&self) -> Manner {
+        Manner::new(self.limits.datagram, self.reconnect.as_ref().and_then(Reconnect::set_seed))
+    }
+
+    async fn open_datagrams(mut self, connector: impl Connector) -> Result<Client, Error> {
+        let refusal = match (self.tls.is_on(), self.limits.wire.is_some()) {
+            (true, _) => Some("there is no TLS for datagrams, and this client is to use it"),
+            (_, true) => Some("Go's protocols are not spoken over datagrams"),
+            (false, false) => None,
+        };
+        if let Some(text) = refusal {
+            let cause = io::Error::new(io::ErrorKind::Unsupported, text);
+            return Err(Error::Connect { addr: connector.target(), cause });
+        }
+        self.limits.over_datagrams = true;
+        self.limits.max_frame =
+            self.limits.max_frame.min(datagram::max_payload(self.limits.datagram));
+        // That a datagram was lost nobody tells.
+        let default = CallOptions::new().timeout(DATAGRAM_TIMEOUT);
+        self.options = default.overridden_by(self.options);
+        self.reconnect.get_or_insert_default();
+        self.observer.calls(connector.target());
+        self.open(connector).await
     }
 
     /// Connects in a way of your own; see [`Connector`].

@@ -139,6 +139,15 @@ impl Client {
         Self::builder().dial_unix(path).await
     }
 
+    /// Calls a server over UDP: each call is one datagram, and so is its reply. See
+    /// [`ClientBuilder::dial_udp`].
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if no server answers, or the system knows that nobody is there.
+    pub async fn dial_udp(addr: impl Address) -> Result<Client, Error> {
+        Self::builder().dial_udp(addr).await
+    }
+
     /// Connects to a Go server over HTTP `CONNECT` and speaks gob with it; Go's
     /// `rpc.DialHTTP("tcp", addr)`.
     ///
@@ -748,9 +757,18 @@ fn send(
                 observe::limit(limit);
                 Err(error.into())
             }
-            Queued::TooLarge(FrameTooLarge { length, limit }) => Err(Error::TooLarge(format!(
-                "it has {length} bytes, this client's limit is {limit} (ClientBuilder::max_frame)"
-            ))
+            Queued::TooLarge(FrameTooLarge { length, limit }) => Err(Error::TooLarge(
+                if shared.limits.over_datagrams {
+                    format!(
+                        "it has {length} bytes, and {limit} of them fit into a datagram of this client \
+                         (ClientBuilder::max_datagram)"
+                    )
+                } else {
+                    format!(
+                        "it has {length} bytes, this client's limit is {limit} (ClientBuilder::max_frame)"
+                    )
+                },
+            )
             .into()),
         }
     })

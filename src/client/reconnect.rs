@@ -82,6 +82,11 @@ impl Reconnect {
         Schedule::new(Backoff::new(self.first, self.cap), self.jitter_seed())
     }
 
+    /// The seed, if one was set.
+    pub(super) fn set_seed(&self) -> Option<u64> {
+        self.seed
+    }
+
     pub(super) fn jitter_seed(&self) -> u64 {
         self.seed.unwrap_or_else(random_seed)
     }

@@ -29,6 +29,12 @@ pub(crate) fn limit(name: &'static str) {
     metrics::limit(name);
 }
 
+/// A client has sent something again, because its answer is late and datagrams get lost.
+pub(crate) fn datagram_again() {
+    #[cfg(feature = "metrics")]
+    metrics::datagram_again();
+}
+
 /// The name of a method that there is not. What peers call methods is no label.
 #[cfg(any(feature = "trace", feature = "metrics"))]
 const OTHER: &str = "_OTHER";

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use netrpc_core::{
+    datagram::{DATAGRAM_LENGTHS, MAX_DATAGRAM},
     dialect::{Protocol, Protocols, http},
     keep_alive,
     patience::Times,
@@ -17,6 +18,7 @@ use crate::{ledger::Ledger, observe::ServerObserver, secure::ServerTls, sync::Mu
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) max_frame: u32,
+    pub(super) datagram: usize,
     pub(super) calls: usize,
     pub(super) server_calls: usize,
     pub(super) running_bytes: usize,
@@ -35,6 +37,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             max_frame: wire::DEFAULT_MAX_FRAME,
+            datagram: MAX_DATAGRAM,
             calls: 256,
             server_calls: 65_536,
             running_bytes: 64 << 20,
@@ -165,6 +168,17 @@ impl ServerBuilder {
     /// The largest request or reply, in bytes; 4 MiB unless set.
     pub fn max_frame(mut self, bytes: u32) -> Self {
         self.limits.max_frame = bytes;
+        self
+    }
+
+    /// The longest datagram that is [sent](Server::serve_datagrams), in bytes; 1200 unless set, 512 at least and
+    /// 65,507 at most.
+    ///
+    /// A reply that does not fit becomes an error of its call (`ReplyTooLarge`); 52 bytes of each datagram are not
+    /// the reply's. What is longer than the network carries in one piece is cut into pieces by the system, if
+    /// at all, and is lost if one of them is: set it higher only where the way is known.
+    pub fn max_datagram(mut self, bytes: usize) -> Self {
+        self.limits.datagram = bytes.clamp(*DATAGRAM_LENGTHS.start(), *DATAGRAM_LENGTHS.end());
         self
     }
 

@@ -20,7 +20,7 @@ mod timer;
 mod tracked;
 mod workers;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 #[cfg(feature = "debug-page")]
 use netrpc_core::service::MethodTable;
@@ -38,7 +38,12 @@ pub use serve::Serve;
 
 #[cfg(feature = "debug-page")]
 use crate::debug::{DebugPage, Observation};
-use crate::{observe::ServerObserver, secure::ServerTls, transport::Listener};
+use crate::{
+    datagram::{Conversations, Counters, DatagramCounts, DatagramSocket},
+    observe::ServerObserver,
+    secure::ServerTls,
+    transport::Listener,
+};
 use admission::Connections;
 use capacity::Capacity;
 use connection::{Connection, Stream};
@@ -96,6 +101,8 @@ struct Shared {
     capacity: Arc<Capacity>,
     /// Its memory of calls that must not run twice, if it keeps one.
     tracked: Option<Arc<Tracked>>,
+    /// What has become of its datagrams.
+    datagrams: Arc<Counters>,
     /// Whom it tells of its calls and connections.
     observer: ServerObserver,
     /// What its page knows of it.
@@ -137,6 +144,7 @@ impl Server {
             connections: Connections::default(),
             capacity: Capacity::new(limits.server_calls),
             tracked: ledger.take().map(|ledger| Tracked::new(ledger, shared.clone())),
+            datagrams: Arc::default(),
             observer,
             #[cfg(feature = "debug-page")]
             observation: Observation::begin(),
@@ -177,6 +185,55 @@ impl Server {
     /// waits a while and goes on. [`Serve::with_graceful_shutdown`] ends it when told to.
     pub fn serve<L: Listener>(&self, listener: L) -> Serve<L> {
         Serve::new(self.clone(), listener)
+    }
+
+    /// Serves calls that come in datagrams: over UDP, or over [another socket](DatagramSocket).
+    ///
+    /// The services are the same, and so is what holds for a connection: each client that has a conversation
+    /// over the socket counts as one, has the limits of one, and passes the checks. A call, and its reply, has
+    /// to fit into [one datagram](ServerBuilder::max_datagram). What that means for calls is in
+    /// `docs/DATAGRAMS.md`.
+    ///
+    /// ```
+    /// # use netrpc::{service, Client, Server};
+    /// # struct Arith;
+    /// # #[service]
+    /// # impl Arith {
+    /// #     fn multiply(&self, (a, b): (i64, i64), reply: &mut i64) { *reply = a * b; }
+    /// # }
+    /// # #[tokio::main]
+    /// # async fn main() -> anyhow::Result<()> {
+    /// # let server = Server::new();
+    /// # server.register(Arith)?;
+    /// let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await?;
+    /// let addr = socket.local_addr()?;
+    /// tokio::spawn(server.serve_datagrams(socket)?);
+    ///
+    /// let client = Client::dial_udp(addr).await?;
+    /// let product: i64 = client.call("Arith.Multiply", &(7, 8)).await?;
+    /// assert_eq!(product, 56);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the server's owner has asked for TLS: there is none for datagrams, and nothing is served in the clear
+    /// then.
+    pub fn serve_datagrams<S: DatagramSocket>(
+        &self,
+        socket: S,
+    ) -> io::Result<Serve<Conversations<S>>> {
+        let Shared { tls, limits, datagrams, .. } = &*self.shared;
+        if tls.is_on() {
+            let text = "this server serves over TLS only, and there is no TLS for datagrams: serve them with a                         server of its own (Server::builder without `tls`)";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
+        Ok(self.serve(Conversations::new(socket, limits.datagram, datagrams.clone())))
+    }
+
+    /// What has become of the datagrams of all its sockets, since there is this server.
+    pub fn datagram_counts(&self) -> DatagramCounts {
+        self.shared.datagrams.snapshot()
     }
 
     /// Serves one connection until it ends; Go's `rpc.ServeConn`, for any stream.

@@ -51,7 +51,7 @@ impl Target {
     }
 
     /// The addresses there are now: at least one.
-    pub(super) async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+    pub(crate) async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         let addrs: Vec<_> = match &self.0 {
             Place::Host(host, port) => {
                 tokio::net::lookup_host((host.as_str(), *port)).await?.collect()

@@ -1,6 +1,7 @@
 //! What several test files need: servers on loopback, and peers that speak raw bytes.
 #![allow(dead_code, unreachable_pub)] // each test file uses its own part
 
+pub mod lossy;
 pub mod network;
 pub mod tracked;
 

@@ -7,7 +7,7 @@
 
 /// The checksum of `bytes`.
 #[inline]
-pub(super) fn checksum(bytes: &[u8]) -> u32 {
+pub(crate) fn checksum(bytes: &[u8]) -> u32 {
     #[cfg(target_arch = "x86_64")]
     if bytes.len() < short::BELOW
         && let Some(sse) = *short::SSE
@@ -18,7 +18,7 @@ pub(super) fn checksum(bytes: &[u8]) -> u32 {
 }
 
 /// The checksum of what `before` is the checksum of with `bytes` behind it.
-pub(super) fn append(before: u32, bytes: &[u8]) -> u32 {
+pub(crate) fn append(before: u32, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(before, bytes)
 }
 

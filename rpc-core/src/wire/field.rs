@@ -24,6 +24,8 @@ pub(super) const STAMP: u8 = 3;
 pub(super) const STANDING: u8 = 4;
 /// Unknown tags from here on may be skipped; those below ask for something that matters.
 const OPTIONAL: u8 = 0x80;
+/// The call may run more than once.
+const REPEATABLE: u8 = 0x80;
 
 /// A head cannot be acted on. The call it is about fails; the connection lives (`[head.malformed]`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
@@ -136,6 +138,25 @@ pub(super) fn rewrite_deadline(mut fields: &mut [u8], remaining: Duration) {
         }
         fields = rest;
     }
+}
+
+/// Appends the word that a call may run more than once, and gives its length.
+pub(super) fn write_repeatable(out: &mut Vec<u8>) -> u16 {
+    out.extend_from_slice(&[REPEATABLE, 0, 0]);
+    3
+}
+
+/// Whether these fields say that their call may be sent again: because it may run twice, or because it is known
+/// again.
+pub(super) fn is_repeatable(mut fields: &[u8]) -> bool {
+    while let Some(([tag, low, high], rest)) = fields.split_first_chunk() {
+        if matches!(*tag, REPEATABLE | STAMP) {
+            return true;
+        }
+        let len = usize::from(u16::from_le_bytes([*low, *high]));
+        fields = rest.get(len..).unwrap_or_default();
+    }
+    false
 }
 
 /// Appends metadata that was checked before, and is not empty.

@@ -55,6 +55,7 @@ mod session;
 mod stamp;
 mod write;
 
+pub(crate) use checksum::{append as append_checksum, checksum as checksum_of};
 pub use decoder::{FrameDecoder, Incoming, WireError};
 pub use fault::{FaultBody, FaultCode, write_fault, write_fault_standing};
 pub use field::{HeadError, RawMetadata, RawMetadataIter, ReplyHead, write_reply_head};
@@ -68,7 +69,7 @@ pub use notice::{MAX_MESSAGE, MalformedBody};
 pub use preface::{Encoding, Foreign, NotNetrpc, PREFACE_LEN, Preface, Unacceptable, VERSION};
 pub use request::{
     MAX_METHOD_NAME, RawHead, RequestFields, RequestHead, WriteHeadError, rewrite_deadline,
-    write_request_head,
+    write_repeatable, write_request_head,
 };
 pub use session::{AckFrame, MalformedSession, SessionFrame, SessionKey, write_ack, write_session};
 pub use stamp::{RawStamp, RawStanding, write_stamp, write_standing};

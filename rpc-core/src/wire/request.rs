@@ -76,6 +76,12 @@ impl<'a> RawHead<'a> {
         self.name
     }
 
+    /// Whether the request may be sent again although it may have run: because it may run twice
+    /// (`[field.repeatable]`), or because a stamp says which call it is.
+    pub fn is_repeatable(self) -> bool {
+        field::is_repeatable(self.fields)
+    }
+
     /// Reads it whole.
     ///
     /// # Errors
@@ -104,6 +110,13 @@ impl<'a> RawHead<'a> {
         let Fields { deadline, metadata, stamp, standing: _ } = Fields::parse(self.fields)?;
         Ok(RequestHead { method, deadline, metadata, stamp })
     }
+}
+
+/// Appends to a request's head that its call may run more than once, and returns how many bytes that takes: as
+/// [`write_stamp`](super::write_stamp) does. What brings the request may then send it again
+/// (`[field.repeatable]`).
+pub fn write_repeatable(out: &mut Vec<u8>) -> u16 {
+    field::write_repeatable(out)
 }
 
 /// What a request's head can say besides the method's name; nothing by default.

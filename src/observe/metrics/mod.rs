@@ -21,7 +21,7 @@ pub(super) use names::Side;
 
 use super::OTHER;
 use method::MethodMetrics;
-use names::{LIMITS, REFUSED, SYSTEM};
+use names::{AGAIN, LIMITS, REFUSED, SYSTEM};
 
 /// Has a server's methods counted, as far as there is a recorder.
 pub(super) fn observe(registry: &Registry) {
@@ -52,4 +52,9 @@ pub(super) fn refused_connection(kind: &'static str) {
 /// A limit was met.
 pub(super) fn limit(name: &'static str) {
     counter!(LIMITS, "limit" => name).increment(1);
+}
+
+/// A client has sent something again.
+pub(super) fn datagram_again() {
+    counter!(AGAIN).increment(1);
 }

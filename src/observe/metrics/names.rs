@@ -46,6 +46,7 @@ pub(super) static SERVER: Names = names!("server");
 pub(super) static CLIENT: Names = names!("client");
 
 pub(super) const REFUSED: &str = "netrpc.server.connections.refused";
+pub(super) const AGAIN: &str = "netrpc.client.datagrams.again";
 pub(super) const LIMITS: &str = "netrpc.limits.reached";
 
 impl Side {
@@ -68,6 +69,9 @@ impl Side {
         describe_gauge!(names.connections, "Connections that are there");
         describe_counter!(names.opened, "Connections that have begun");
         describe_counter!(names.closed, "Connections that have ended, by why");
+        if self == Side::Client {
+            describe_counter!(AGAIN, "Requests that were sent again over datagrams");
+        }
         if self == Side::Server {
             describe_counter!(REFUSED, "Connections that were sent away, by why");
             describe_counter!(LIMITS, "Times that a limit was met, by its name");
