@@ -26,7 +26,9 @@ use super::{
     builder::ClientLimits,
     call::{Call, broken, failure},
     options::CallOptions,
+    repeat::doubt,
     shared::Answer,
+    tracked::{Told, Tracked},
 };
 use crate::{
     middleware::{
@@ -39,12 +41,19 @@ use crate::{
 /// A call on its way through the layers of a client to its server.
 ///
 /// A clone is the same call: each of them that gets to the end is sent, and the caller gets one answer.
+///
+/// Under [`Semantics::AtMostOnce`](crate::Semantics::AtMostOnce) and
+/// [`ExactlyOnce`](crate::Semantics::ExactlyOnce) a request and all its clones are **one call under one number**,
+/// however often layers send it: it runs once. One that is sent again gets the same answer, an error of the method
+/// too; one that is sent while another is under way waits for it. It is given up when the last clone is gone.
 #[derive(Clone)]
 pub struct Request {
     method: Arc<str>,
     options: CallOptions,
     body: Bytes,
     trip: Arc<Trip>,
+    /// The call, if it runs once. All clones share it, and one at a time has it.
+    once: Option<Arc<tokio::sync::Mutex<Option<Tracked>>>>,
 }
 
 impl Request {
@@ -78,7 +87,8 @@ impl Request {
         &self.body
     }
 
-    /// Replaces the encoded arguments.
+    /// Replaces the encoded arguments. Those of a call that runs once are not to be replaced once it was sent:
+    /// with others it is not sent again.
     pub fn set_body(&mut self, body: impl Into<Bytes>) {
         self.body = body.into();
     }
@@ -423,7 +433,8 @@ impl Client {
         let mut body = Vec::new();
         connection.shared.format.encode(&mut body, args).map_err(Error::Encode)?;
         let (options, body) = ((*self.options).clone(), body.into());
-        Ok(Request { method: method.into(), options, body, trip: Arc::default() })
+        let once = options.how_often().is_tracked().then(Arc::default);
+        Ok(Request { method: method.into(), options, body, trip: Arc::default(), once })
     }
 
     /// The whole of a call through layers.
@@ -484,13 +495,49 @@ impl Client {
 
     /// Sends a request as it is, and waits for the answer.
     async fn send_request(self, request: Request) -> Result<Response, Error> {
-        let Request { method, options, body, trip } = request;
+        let Request { method, options, body, trip, once } = request;
         let mut leg = trip.depart()?;
         let client = Client { options: Arc::new(options), layers: None, ..self };
-        let answer =
-            client.exchange(&method, &Encoded(body), &MadeCall::default(), Response::new).await;
+        let answer = match once {
+            Some(once) => client.exchange_shared(&once, &method, body).await,
+            None => {
+                let nobody = MadeCall::default();
+                client.exchange(&method, &Encoded(body), &nobody, Response::new).await
+            }
+        };
         leg.ran = answer.as_ref().map_or_else(Error::may_have_run, |_| true);
         answer
+    }
+}
+
+impl Client {
+    /// Sends a call that runs once, or asks for it again, and waits for the answer.
+    async fn exchange_shared(
+        &self,
+        once: &tokio::sync::Mutex<Option<Tracked>>,
+        method: &str,
+        body: Bytes,
+    ) -> Result<Response, Error> {
+        // Whoever has it waits for the answer; if that is dropped, the call is still under way.
+        let had = once.lock();
+        let mut had = match self.options.end()?.and_then(|end| end.at) {
+            None => had.await,
+            Some(at) => tokio::time::timeout_at(at.into(), had)
+                .await
+                .map_err(|_| Error::Deadline { may_have_run: true })?,
+        };
+        // One that has no number yet can go elsewhere.
+        let call = match had.take().filter(Tracked::has_begun) {
+            None => had.insert(self.tracked(method, &Encoded(body), &MadeCall::default())?),
+            Some(call) => {
+                let call = had.insert(call);
+                call.ask_again(method, &body, &self.options)?;
+                call
+            }
+        };
+        let Told { answer, in_doubt } = call.outcome().await?;
+        let outcome = Response::new(answer);
+        if in_doubt { outcome.map_err(doubt) } else { outcome }
     }
 }
 

@@ -35,6 +35,7 @@ use netrpc_core::{
     Error, Metadata, Refusal,
     codec::{EncodeError, Format},
     error::Disconnected,
+    semantics::Demand,
     wire::{self, FrameTooLarge, RequestFields, WriteHeadError},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -239,6 +240,7 @@ impl Client {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
+        self.meets(method.name(), method.demands())?;
         let observed = MadeCall::begin(&self.observer, method.name(), &self.options);
         #[cfg(feature = "tower")]
         if let Some(stack) = &self.layers {
@@ -250,6 +252,17 @@ impl Client {
         let outcome = self.exchange(method.name(), args, &observed, call::read).await;
         observed.finish(outcome.as_ref());
         outcome
+    }
+
+    /// Whether a call under these options is what the method insists on.
+    #[inline]
+    fn meets(&self, method: &str, demands: Demand) -> Result<(), Error> {
+        // Of most methods, and of all that are called by a string, nothing is known to the compiler already.
+        match demands {
+            Demand::None => Ok(()),
+            _ if demands.is_met_by(self.options.how_often()) => Ok(()),
+            _ => Err(unmet(method, demands)),
+        }
     }
 
     /// Sends a call, again where it may be, and reads the answer.
@@ -361,6 +374,9 @@ impl Client {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
+        if let Err(error) = self.meets(method.name(), method.demands()) {
+            return Call::failed(error);
+        }
         let observed = MadeCall::begin(&self.observer, method.name(), &self.options);
         match self.start_going(method.name(), args, &observed) {
             Ok(call) => call.observed(observed),
@@ -711,6 +727,18 @@ impl From<Error> for Unsent {
     fn from(error: Error) -> Self {
         Unsent::Failed(error)
     }
+}
+
+/// A call that asks for less than its method insists on.
+#[cold]
+fn unmet(method: &str, demands: Demand) -> Error {
+    let (often, least) = match demands {
+        Demand::ExactlyOnce => ("exactly once", "ExactlyOnce"),
+        _ => ("at most once", "AtMostOnce"),
+    };
+    unsupported(&format!(
+        "{method} insists on running {often}: call it with CallOptions::semantics(Semantics::{least})"
+    ))
 }
 
 /// A call that asks for what there is not.

@@ -39,6 +39,12 @@
 //! None of them promises that the method has not run when it has. A layer of a server that panics is an error
 //! of its call; one of a client panics in who awaits [`call`](crate::Client::call).
 //!
+//! # Sending again
+//!
+//! A request that runs [once](crate::Semantics::AtMostOnce) is one call with all its clones, so a layer that tries
+//! again, or several at once, asks for the same call: it runs once, and its outcome stays what it was. To try
+//! anew after an error of the method, make another call.
+//!
 //! Where there is no layer, a call costs what it costs without the feature `tower`.
 
 pub(crate) mod shared;

@@ -6,6 +6,10 @@
 mod common;
 
 mod bank;
+#[cfg(feature = "blocking")]
+mod blocking;
+#[cfg(feature = "tower")]
+mod layers;
 mod net;
 mod protocol;
 mod script;

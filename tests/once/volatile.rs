@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use netrpc::{CallOptions, Client, Error, Ledger, Refusal, Semantics, Server};
-use netrpc_core::wire::Kind;
+use netrpc::{CallOptions, Client, Error, Ledger, Refusal, Semantics, Server, TypedMethod};
+use netrpc_core::{semantics::Demand, wire::Kind};
 use tokio::time::Instant;
 
 use crate::{
@@ -359,4 +359,31 @@ async fn in_a_storm_no_call_runs_twice() {
     assert_eq!(twice[0], 0);
     assert!(twice[1] > 10, "without numbers: {twice:?}");
     assert!(happened.iter().all(|count| *count > 20), "{happened:?}");
+}
+
+/// What a method insists on is known before anything is sent.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_asks_for_too_little_is_not_sent() {
+    let setup = Setup::warm().await;
+    setup.net.fates(|_, kind| panic!("a frame of {kind:?}"));
+    let once = TypedMethod::<u64, u64>::new("Bank.Debit").demanding(Demand::AtMostOnce);
+    let exactly = TypedMethod::<u64, u64>::new("Bank.Debit").demanding(Demand::ExactlyOnce);
+    let table = [
+        (once, Semantics::Maybe, "AtMostOnce"),
+        (once, Semantics::AtLeastOnce, "AtMostOnce"),
+        (exactly, Semantics::AtMostOnce, "ExactlyOnce"),
+    ];
+    for (method, semantics, wanted) in table {
+        let client = under(&setup.client, semantics);
+        for error in [client.call(method, &1).await, client.go(method, &1).await] {
+            let error = error.unwrap_err();
+            let unsupported = matches!(error, Error::Refused { refusal: Refusal::Unsupported, .. });
+            assert!(unsupported && !error.may_have_run(), "{error:?}");
+            let hint = format!("CallOptions::semantics(Semantics::{wanted})");
+            assert!(error.to_string().ends_with(&hint), "{error}");
+        }
+    }
+    setup.net.heal();
+    assert_eq!(setup.client.call(once, &1).await.unwrap(), 1);
+    assert_eq!(setup.bank.runs(1), 1);
 }

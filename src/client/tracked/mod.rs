@@ -34,6 +34,8 @@ use netrpc_core::{
     wire,
 };
 
+#[cfg(feature = "tower")]
+use super::CallOptions;
 use super::{
     Handle, Unsent,
     line::is_hopeless,
@@ -145,6 +147,33 @@ impl Tracked {
             },
         };
         outcome.map_err(|error| if self.repeat.may_have_run() { doubt(error) } else { error })
+    }
+
+    /// Whether it has a number.
+    #[cfg(feature = "tower")]
+    pub(super) fn has_begun(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    /// The call is to be asked for again, with these options.
+    ///
+    /// # Errors
+    /// If it is another call.
+    #[cfg(feature = "tower")]
+    pub(super) fn ask_again(
+        &mut self,
+        method: &str,
+        body: &[u8],
+        options: &CallOptions,
+    ) -> Result<(), Error> {
+        if (method, body) != (&*self.method, &*self.body) {
+            let may_have_run = self.under_way.is_some() || self.repeat.may_have_run();
+            let cause = "a layer sent a call that runs once again, with other arguments".into();
+            return Err(Error::Layer { may_have_run, cause });
+        }
+        self.end = options.end()?;
+        self.metadata = options.metadata.clone();
+        Ok(())
     }
 
     fn sessions(&self) -> &Arc<Sessions> {
