@@ -92,7 +92,7 @@ fn dispatch(c: &mut Criterion) {
     let cx = Context::new(id, caller, None, Metadata::new(), cancellation, now);
     let mut args = Vec::new();
     codec::encode(&mut args, &Args { a: 7, b: 8 }).expect("it can be encoded");
-    let body = Body::new(args.into(), codec::Format::MessagePack);
+    let body = Body::new(bytes::Bytes::from(args), codec::Format::MessagePack);
     let mut reply = ReplyBuf::new(Vec::new(), codec::Format::MessagePack);
     c.bench_function("service: call a synchronous handler", |b| {
         b.iter(|| {

@@ -350,14 +350,16 @@ async fn a_method_name_has_at_most_255_bytes() {
 fn a_request_that_waits_keeps_its_own_bytes_only() {
     use netrpc_core::wire::{FrameDecoder, Incoming};
     let mut bytes = bytes::BytesMut::with_capacity(1 << 20);
-    bytes.extend_from_slice(&request(1, "Echo.Number", &encoded(&1)));
+    let text = encoded(&"longer than the few bytes that a frame has in itself".repeat(2));
+    bytes.extend_from_slice(&request(1, "Echo.Text", &text));
     let Ok(Some(Incoming::Frame(frame))) = FrameDecoder::new(1000).next(&mut bytes) else {
         panic!("a frame");
     };
     let before = frame.payload().as_ptr();
+    assert_eq!(frame.clone().payload().as_ptr(), before, "it is in the buffer it came in");
     let detached = frame.detach();
     assert_ne!(detached.payload().as_ptr(), before);
-    assert_eq!(detached.body_slice(), encoded(&1));
+    assert_eq!(detached.body_slice(), text);
 }
 
 /// The rows of the table in a text: what changes a limit, and the limit's default.

@@ -10,7 +10,9 @@
 //! [`resolve`](Pending::resolve); the end of the connection to [`close`](Pending::close). Both hand
 //! out the wakers of those who wait, to be woken when the table's lock is released.
 
-use std::{sync::Arc, task::Waker};
+use std::{collections::HashMap, sync::Arc, task::Waker};
+
+use rustc_hash::FxBuildHasher;
 
 use crate::error::Disconnected;
 
@@ -66,6 +68,8 @@ pub struct Pending<T> {
     watched: usize,
     /// Answers that came to calls nobody awaited, and that nobody has taken yet.
     unread: Unread,
+    /// What each of those weighs, by its sequence number.
+    weights: HashMap<u64, usize, FxBuildHasher>,
     /// The generation of a new slot: past that of every slot that was given back.
     fresh: u32,
     /// Set once, at the end; no call begins from then on.
@@ -85,8 +89,17 @@ enum State<T> {
     Vacant(usize),
     /// `end` is the offset just behind the request in the stream of all bytes sent.
     Waiting { end: u64, waker: Option<Waker> },
-    /// Over, and its caller has not looked yet. What it counts for if nobody was told.
-    Ready(Outcome<T>, Option<usize>),
+    /// Over, and its caller has not looked yet. Unread if nobody was told.
+    Ready { outcome: Outcome<T>, unread: bool },
+}
+
+impl<T> Slot<T> {
+    /// Frees it for another generation; `next` is the next free one.
+    #[inline]
+    fn vacate(&mut self, next: usize) -> State<T> {
+        self.generation = self.generation.wrapping_add(1);
+        std::mem::replace(&mut self.state, State::Vacant(next))
+    }
 }
 
 /// Answers that lie in the table because nobody awaits their calls.
@@ -111,6 +124,7 @@ impl<T> Pending<T> {
             waiting: 0,
             watched: 0,
             unread: Unread::default(),
+            weights: HashMap::default(),
             fresh: 0,
             closed: None,
         }
@@ -122,11 +136,26 @@ impl<T> Pending<T> {
     /// What ended the connection, if it has ended.
     #[inline]
     pub fn begin(&mut self) -> Result<u64, Arc<Disconnected>> {
+        self.begin_queued(NOT_QUEUED, None)
+    }
+
+    /// The same of one whose request ends there in the stream of all bytes sent, and whom to wake if that
+    /// is known already: then the first [`poll`](Self::poll) can be spared.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    #[inline]
+    pub fn begin_queued(
+        &mut self,
+        end: u64,
+        first_waker: Option<&Waker>,
+    ) -> Result<u64, Arc<Disconnected>> {
         if let Some(cause) = &self.closed {
             return Err(cause.clone());
         }
         let index = self.vacant;
-        let waiting = State::Waiting { end: NOT_QUEUED, waker: None };
+        let waiting = State::Waiting { end, waker: first_waker.cloned() };
+        self.watched += usize::from(first_waker.is_some());
         let generation = match self.slots.get_mut(index) {
             Some(slot) => {
                 let State::Vacant(next) = slot.state else {
@@ -171,19 +200,25 @@ impl<T> Pending<T> {
     /// If the call has left the table: a future was polled after it was ready.
     #[inline]
     pub fn poll(&mut self, seq: u64, waker: &Waker) -> Polled<T> {
-        match self.state(seq) {
-            Some(State::Waiting { waker: kept, .. }) => {
-                let same = kept.as_ref().is_some_and(|kept| kept.will_wake(waker));
-                let first = kept.is_none();
-                let replaced = if same { None } else { kept.replace(waker.clone()) };
-                self.watched += usize::from(first);
+        let next = self.vacant;
+        let Some(slot) = self.slot(seq) else { panic!("call polled after completion") };
+        match &mut slot.state {
+            State::Waiting { waker: Some(kept), .. } if kept.will_wake(waker) => {
+                Polled::Pending { replaced: None }
+            }
+            State::Waiting { waker: kept, .. } => {
+                let replaced = kept.replace(waker.clone());
+                self.watched += usize::from(replaced.is_none());
                 Polled::Pending { replaced }
             }
-            Some(State::Ready(..)) => match self.vacate(seq) {
-                State::Ready(outcome, _) => Polled::Ready(outcome),
+            State::Ready { .. } => match slot.vacate(next) {
+                State::Ready { outcome, unread } => {
+                    self.vacated(seq, unread);
+                    Polled::Ready(outcome)
+                }
                 State::Waiting { .. } | State::Vacant(_) => unreachable!("it was ready just now"),
             },
-            Some(State::Vacant(_)) | None => panic!("call polled after completion"),
+            State::Vacant(_) => panic!("call polled after completion"),
         }
     }
 
@@ -192,53 +227,76 @@ impl<T> Pending<T> {
     /// `false` if nobody waits for it (any more): the answer is discarded.
     #[inline]
     pub fn resolve(&mut self, seq: u64, answer: T, wakers: &mut Vec<Waker>) -> bool {
-        self.resolve_weighed(seq, answer, 0, wakers)
+        self.resolve_weighed(seq, answer, |_| 0, wakers)
     }
 
-    /// The same with an answer that counts for so much while it is [`unread`](Self::unread).
+    /// The same with an answer that counts for as much as `weigh` says while it is
+    /// [`unread`](Self::unread).
     #[inline]
     pub fn resolve_weighed(
         &mut self,
         seq: u64,
         answer: T,
-        weight: usize,
+        weigh: impl FnOnce(&T) -> usize,
         wakers: &mut Vec<Waker>,
     ) -> bool {
-        let Some(state @ State::Waiting { .. }) = self.state(seq) else { return false };
-        let ready = State::Ready(Outcome::Answered(answer), None);
-        match std::mem::replace(state, ready) {
-            State::Waiting { waker: Some(waker), .. } => {
-                wakers.push(waker);
-                self.watched -= 1;
-            }
-            _ => {
-                if let State::Ready(_, unread) = state {
-                    *unread = Some(weight);
+        let Some(slot) = self.slot(seq) else { return false };
+        match &mut slot.state {
+            State::Waiting { waker, .. } => {
+                if let Some(waker) = waker.take() {
+                    wakers.push(waker);
+                    slot.state = State::Ready { outcome: Outcome::Answered(answer), unread: false };
+                    self.watched -= 1;
+                } else {
+                    let weight = weigh(&answer);
+                    slot.state = State::Ready { outcome: Outcome::Answered(answer), unread: true };
+                    self.lies_unread(seq, weight);
                 }
-                self.unread.calls += 1;
-                self.unread.weight += weight;
+                self.waiting -= 1;
+                true
             }
+            State::Ready { .. } | State::Vacant(_) => false,
         }
-        self.waiting -= 1;
-        true
+    }
+
+    /// Notes that an answer lies unread.
+    fn lies_unread(&mut self, seq: u64, weight: usize) {
+        self.unread.calls += 1;
+        self.unread.weight += weight;
+        if weight > 0 {
+            self.weights.insert(seq, weight);
+        }
+    }
+
+    /// Notes that such an answer was taken.
+    #[cold]
+    fn taken(&mut self, seq: u64) {
+        self.unread.calls -= 1;
+        self.unread.weight -= self.weights.remove(&seq).unwrap_or(0);
+        if self.weights.is_empty() && self.weights.capacity() > KEEP_SLOTS {
+            self.weights = HashMap::default();
+        }
     }
 
     /// Gives call `seq` up; it leaves the table, and an answer that comes later is discarded.
     pub fn abandon(&mut self, seq: u64) -> Abandoned {
-        match self.state(seq) {
-            Some(State::Waiting { end, .. }) => {
-                let tell_peer = *end != NOT_QUEUED;
+        let next = self.vacant;
+        let Some(slot) = self.slot(seq) else { return Abandoned::default() };
+        if let State::Vacant(_) = slot.state {
+            return Abandoned::default();
+        }
+        match slot.vacate(next) {
+            State::Waiting { end, waker } => {
                 self.waiting -= 1;
-                match self.vacate(seq) {
-                    State::Waiting { waker, .. } => Abandoned { tell_peer, waker },
-                    State::Ready(..) | State::Vacant(_) => unreachable!("it waited just now"),
-                }
+                self.watched -= usize::from(waker.is_some());
+                self.vacated(seq, false);
+                Abandoned { tell_peer: end != NOT_QUEUED, waker }
             }
-            Some(State::Ready(..)) => {
-                self.vacate(seq);
+            State::Ready { unread, .. } => {
+                self.vacated(seq, unread);
                 Abandoned::default()
             }
-            Some(State::Vacant(_)) | None => Abandoned::default(),
+            State::Vacant(_) => unreachable!("it was not just now"),
         }
     }
 
@@ -262,7 +320,7 @@ impl<T> Pending<T> {
                 wakers.extend(waker.take());
                 let may_have_run = *end <= written && !nothing_ran;
                 let lost = Outcome::Lost { may_have_run, cause: cause.clone() };
-                slot.state = State::Ready(lost, None);
+                slot.state = State::Ready { outcome: lost, unread: false };
             }
         }
         self.waiting = 0;
@@ -302,31 +360,27 @@ impl<T> Pending<T> {
     /// The state of call `seq`; `None` if it is not in the table (any more).
     #[inline]
     fn state(&mut self, seq: u64) -> Option<&mut State<T>> {
-        let slot = self.slots.get_mut(index(seq))?;
-        (slot.generation == generation(seq)).then_some(&mut slot.state)
+        self.slot(seq).map(|slot| &mut slot.state)
     }
 
-    /// Takes the call out of the table and frees its slot for another generation.
+    /// The slot of call `seq`; `None` if that is another's by now.
     #[inline]
-    fn vacate(&mut self, seq: u64) -> State<T> {
-        let index = index(seq);
-        let slot = &mut self.slots[index];
-        slot.generation = slot.generation.wrapping_add(1);
-        let state = std::mem::replace(&mut slot.state, State::Vacant(self.vacant));
-        self.vacant = index;
+    fn slot(&mut self, seq: u64) -> Option<&mut Slot<T>> {
+        let slot = self.slots.get_mut(index(seq))?;
+        (slot.generation == generation(seq)).then_some(slot)
+    }
+
+    /// Call `seq` has left its slot.
+    #[inline]
+    fn vacated(&mut self, seq: u64, unread: bool) {
+        self.vacant = index(seq);
         self.in_flight -= 1;
-        match &state {
-            State::Ready(_, Some(weight)) => {
-                self.unread.calls -= 1;
-                self.unread.weight -= weight;
-            }
-            State::Waiting { waker: Some(_), .. } => self.watched -= 1,
-            State::Ready(_, None) | State::Waiting { waker: None, .. } | State::Vacant(_) => {}
+        if unread {
+            self.taken(seq);
         }
         if self.in_flight == 0 && self.slots.len() > KEEP_SLOTS {
             self.shrink();
         }
-        state
     }
 
     /// Gives memory back when no call is left.
@@ -491,10 +545,10 @@ mod tests {
         table.queued(calls[0], 10, Some(Waker::noop()));
         assert!(table.is_watched() && table.watches(calls[0]) && !table.watches(calls[1]));
         let mut wakers = Vec::new();
-        table.resolve_weighed(calls[0], 1, 100, &mut wakers);
+        table.resolve_weighed(calls[0], 1, |_| 100, &mut wakers);
         assert_eq!((table.unread(), table.is_watched()), (unread(0, 0), false), "it was awaited");
         for call in &calls[1..4] {
-            table.resolve_weighed(*call, 1, 100, &mut wakers);
+            table.resolve_weighed(*call, 1, |_| 100, &mut wakers);
         }
         assert_eq!(table.unread(), unread(3, 300));
         assert!(poll(&mut table, calls[1]).is_ready());

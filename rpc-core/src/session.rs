@@ -122,7 +122,18 @@ impl<C, W> ServerSession<C, W> {
         Admission::Wait
     }
 
+    /// Whether request `seq` may run now, if it has all the time there is:
+    /// [`admit`](Self::admit) would say so.
+    #[inline]
+    pub fn runs_now(&self, seq: u64) -> bool {
+        !self.is_in_use(seq)
+            && self.waiting.is_empty()
+            && self.draining.is_none()
+            && self.has_slot()
+    }
+
     /// Whether one more may run.
+    #[inline]
     fn has_slot(&self) -> bool {
         self.running_len() < self.limits.calls
             && self.running_bytes + self.lingering_bytes < self.limits.running_bytes.max(1)

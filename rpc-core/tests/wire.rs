@@ -261,7 +261,7 @@ fn every_recorded_frame_is_read_as_recorded() {
         assert_eq!(frame.head().len(), usize::from(header.head_len), "{name}");
         assert_eq!([frame.head(), frame.body_slice()].concat(), bytes[HEADER_LEN..], "{name}");
         assert_eq!(frame.body(), frame.body_slice(), "{name}");
-        assert_eq!(frame.clone().into_body(), frame.body_slice(), "{name}");
+        assert_eq!(*frame.clone().into_body(), *frame.body_slice(), "{name}");
     }
     for (name, seq) in [("request", 1), ("request-deadline", 2), ("request-metadata", 3)] {
         let frame = decode_one(&frame(name));

@@ -25,6 +25,7 @@ use super::layer::Journey;
 use super::{
     Handle,
     again::{Again, Sent},
+    attempt,
     options::End,
     repeat::doubt,
     shared::Answer,
@@ -69,15 +70,29 @@ struct Waiting {
     timeout: Option<Timeout>,
     /// For a call that is sent again where it has not run.
     again: Option<Box<Again>>,
-    /// The waker of the task that polls next was left with the request, and its first poll comes at
-    /// once: there is nothing to look for yet.
-    fresh: bool,
 }
 
-enum Timeout {
+/// When a call is over at the latest.
+pub(super) enum Timeout {
     /// Counting from when the call was made; the timer is not needed until someone polls.
     Ahead(tokio::time::Instant),
     Running(Pin<Box<Sleep>>),
+}
+
+impl Timeout {
+    #[inline]
+    pub(super) fn at(end: Option<End>) -> Option<Self> {
+        end.and_then(|end| end.at).map(|at| Timeout::Ahead(at.into()))
+    }
+
+    /// Ready when the time is over.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Timeout::Ahead(deadline) = self {
+            *self = Timeout::Running(Box::pin(tokio::time::sleep_until(*deadline)));
+        }
+        let Timeout::Running(sleep) = self else { unreachable!("it runs since just now") };
+        sleep.as_mut().poll(cx)
+    }
 }
 
 impl<R> Call<R> {
@@ -85,15 +100,15 @@ impl<R> Call<R> {
         Self::of(State::Failed(error))
     }
 
-    pub(super) fn new(connection: Arc<Handle>, seq: u64, end: Option<End>, fresh: bool) -> Self {
-        Self::waiting(Waiting { connection, seq, timeout: timeout(end), again: None, fresh })
+    pub(super) fn new(connection: Arc<Handle>, seq: u64, end: Option<End>) -> Self {
+        Self::waiting(Waiting { connection, seq, timeout: Timeout::at(end), again: None })
     }
 
     /// A call that has been sent, and is sent again where it has not run.
     pub(super) fn persistent(sent: Sent, end: Option<End>, again: Again) -> Self {
         let Sent { connection, seq } = sent;
         let again = Some(Box::new(again));
-        Self::waiting(Waiting { connection, seq, timeout: timeout(end), again, fresh: false })
+        Self::waiting(Waiting { connection, seq, timeout: Timeout::at(end), again })
     }
 
     /// A call that is numbered, and goes on by itself.
@@ -150,11 +165,6 @@ impl<R> Call<R> {
         CallWithMetadata { call: self }
     }
 
-    /// The answer as it came.
-    pub(super) async fn answer(mut self) -> Result<Answer, Error> {
-        poll_fn(|cx| self.poll_answer(cx)).await
-    }
-
     /// What `read` makes of the answer, with what is known of earlier attempts.
     pub(super) async fn read<T>(
         mut self,
@@ -191,24 +201,13 @@ impl<R> Call<R> {
             }
             State::Done => panic!("`Call` polled after completion"),
         };
-        if !mem::take(&mut waiting.fresh)
-            && let Poll::Ready(outcome) = waiting.poll_outcome(cx)
-        {
+        if let Poll::Ready(outcome) = waiting.poll_outcome(cx) {
             self.in_doubt = waiting.may_have_run();
             self.state = State::Done;
-            return Poll::Ready(match outcome? {
-                Outcome::Answered(answer) => Ok(answer),
-                Outcome::Lost { may_have_run, cause } => {
-                    Err(Error::Shutdown { may_have_run, cause })
-                }
-            });
+            return Poll::Ready(outcome.and_then(attempt::answer));
         }
         let Some(timeout) = &mut waiting.timeout else { return Poll::Pending };
-        if let Timeout::Ahead(deadline) = timeout {
-            *timeout = Timeout::Running(Box::pin(tokio::time::sleep_until(*deadline)));
-        }
-        let Timeout::Running(sleep) = timeout else { unreachable!("it runs since just now") };
-        ready!(sleep.as_mut().poll(cx));
+        ready!(timeout.poll(cx));
         let may_have_run = waiting.connection.shared.abandon(waiting.seq);
         self.in_doubt = waiting.may_have_run();
         self.state = State::Done;
@@ -252,11 +251,6 @@ impl Waiting {
             (self.connection, self.seq) = (connection, seq);
         }
     }
-}
-
-#[inline]
-fn timeout(end: Option<End>) -> Option<Timeout> {
-    end.and_then(|end| end.at).map(|at| Timeout::Ahead(at.into()))
 }
 
 impl<R: DeserializeOwned> Future for Call<R> {

@@ -18,7 +18,7 @@ use netrpc_core::{
     dialect::{Answered, ClientDialect, ForeignAnswer},
     error::Disconnected,
     fault::FaultCode,
-    wire::{self, FaultBody, Frame, FrameDecoder, GoAwayBody, GoAwayCode, Incoming, Kind, Preface},
+    wire::{self, FaultBody, Frame, FrameDecoder, GoAwayBody, GoAwayCode, Kind, Looked, Preface},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -405,36 +405,45 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
             }
             return Ok(());
         }
-        while let Some(incoming) = self.decoder.next(&mut self.input)? {
-            match incoming {
-                Incoming::Frame(frame) => match frame.kind {
-                    Kind::Reply => self.answers.push((frame.seq, Answer::Frame(frame))),
-                    Kind::Fault => {
-                        self.look_at(&frame);
-                        self.answers.push((frame.seq, Answer::Frame(frame)));
-                    }
-                    Kind::Request => self.refuse_request(&frame),
-                    Kind::Ping => {
-                        self.control(|out| wire::write_pong(out, frame.seq));
-                    }
-                    Kind::GoAway => self.go_away(&frame),
-                    // Answers too, unless they ask: nobody here keeps a ledger.
-                    Kind::Session | Kind::Acknowledgement => {
-                        if awaited::is_answer(&frame) {
-                            self.answers.push((frame.seq, Answer::Frame(frame)));
-                        }
-                    }
-                    // A cancel is for a call we refused already; a pong is proof of life, no more.
-                    Kind::Cancel | Kind::Pong => {}
-                },
-                Incoming::Oversized { kind: Kind::Reply | Kind::Fault, seq, length } => {
+        while let Some(looked) = self.decoder.look(&mut self.input)? {
+            match looked {
+                Looked::Frame(frame) if frame.kind() == Kind::Reply => {
+                    self.answers.push((frame.seq(), Answer::Frame(frame.take())));
+                }
+                Looked::Frame(frame) => {
+                    let frame = frame.take();
+                    self.heed(frame);
+                }
+                Looked::Oversized { kind: Kind::Reply | Kind::Fault, seq, length } => {
                     self.answers.push((seq, Answer::Oversized(length as usize)));
                 }
                 // Whatever it asked for, there is nobody here to do it.
-                Incoming::Oversized { .. } => {}
+                Looked::Oversized { .. } => {}
             }
         }
         Ok(())
+    }
+
+    /// Does what a frame asks for that is no reply.
+    fn heed(&mut self, frame: Frame) {
+        match frame.kind {
+            Kind::Fault => {
+                self.look_at(&frame);
+                self.answers.push((frame.seq, Answer::Frame(frame)));
+            }
+            Kind::Request => self.refuse_request(&frame),
+            Kind::Ping => self.control(|out| wire::write_pong(out, frame.seq)),
+            Kind::GoAway => self.go_away(&frame),
+            // Answers too, unless they ask: nobody here keeps a ledger.
+            Kind::Session | Kind::Acknowledgement => {
+                if awaited::is_answer(&frame) {
+                    self.answers.push((frame.seq, Answer::Frame(frame)));
+                }
+            }
+            // A reply has gone another way, a cancel is for a call we refused already, and a pong is proof
+            // of life, no more.
+            Kind::Reply | Kind::Cancel | Kind::Pong => {}
+        }
     }
 
     /// Gives the answers to their calls, under one lock, and wakes the callers after it.

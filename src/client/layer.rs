@@ -143,7 +143,7 @@ impl Response {
                     .map_err(|error| broken(format!("its head: {error}")))?
                     .metadata
                     .decode();
-                Ok(Response { body: frame.into_body(), format: Format::MessagePack, metadata })
+                Ok(Response { body: frame.body(), format: Format::MessagePack, metadata })
             }
             Answer::Foreign(reply) => {
                 let (body, format) = *reply;

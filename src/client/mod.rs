@@ -1,6 +1,7 @@
 //! The client: calls by name over one connection.
 
 mod again;
+mod attempt;
 mod builder;
 mod call;
 mod connection;
@@ -20,14 +21,7 @@ pub(crate) mod stub;
 mod tracked;
 
 use std::{
-    borrow::Cow,
-    cell::Cell,
-    fmt,
-    fmt::Debug,
-    future::poll_fn,
-    path::Path,
-    sync::Arc,
-    task::{Poll, Waker},
+    borrow::Cow, cell::Cell, fmt, fmt::Debug, future::poll_fn, path::Path, sync::Arc, task::Waker,
     time::Instant,
 };
 
@@ -57,6 +51,7 @@ pub use options::CallOptions;
 pub use reconnect::{ConnectionState, Reconnect};
 
 use again::{Again, can_be_sent_again};
+use attempt::Attempt;
 use builder::ClientLimits;
 use line::{Line, is_hopeless};
 use options::End;
@@ -266,6 +261,7 @@ impl Client {
     }
 
     /// Sends a call, again where it may be, and reads the answer.
+    #[inline]
     async fn exchange<A, R>(
         &self,
         method: &str,
@@ -278,23 +274,25 @@ impl Client {
     {
         if self.options.repeats() {
             return match self.options.how_often().is_tracked() {
-                true => self.exchange_once(method, args, observed, read).await,
-                false => self.exchange_again(method, args, observed, read).await,
+                true => Box::pin(self.exchange_once(method, args, observed, read)).await,
+                false => Box::pin(self.exchange_again(method, args, observed, read)).await,
             };
         }
         let mut end = self.options.end()?;
         loop {
-            // The waker is left with the request, which spares a look at the table of calls.
-            let call = poll_fn(|cx| {
-                let waker = Some(cx.waker());
-                Poll::Ready(self.start_call::<A, R>(method, args, end, waker, observed))
-            });
-            match call.await {
-                Ok(call) => match call.answer().await.and_then(read) {
+            let mut attempt = Attempt::new(end);
+            let call = (method, args);
+            match poll_fn(|cx| attempt.poll(self, call, end, observed, cx)).await {
+                Ok(answer) => match read(answer) {
                     Err(error) if self.sends_again(&error) => {}
                     outcome => return outcome,
                 },
-                Err(Error::QueueFull { .. } | Error::TooManyCalls { .. }) => self.room(end).await?,
+                Err(Error::QueueFull { .. } | Error::TooManyCalls { .. })
+                    if attempt.is_unsent() =>
+                {
+                    Box::pin(self.room(end)).await?;
+                }
+                Err(error) if !attempt.is_unsent() && self.sends_again(&error) => {}
                 Err(error) => return Err(error),
             }
             end = end.map(End::again).transpose()?;
@@ -408,7 +406,10 @@ impl Client {
             Route::One(_) if self.options.repeats() => {
                 self.start_persistent(method, args, end, false, observed)
             }
-            Route::One(_) | Route::Line(_) => self.start_call(method, args, end, None, observed),
+            Route::One(_) | Route::Line(_) => {
+                let (connection, seq) = self.start_call(method, args, end, None, observed)?;
+                Ok(Call::new(connection.into_owned(), seq, end))
+            }
         }
     }
 
@@ -436,27 +437,26 @@ impl Client {
         Ok(Call::persistent(sent, end, again))
     }
 
-    fn start_call<A, R>(
+    /// Sends a call: on which connection, and its number there.
+    #[inline]
+    fn start_call<A: Arguments + ?Sized>(
         &self,
         method: &str,
         args: &A,
         end: Option<End>,
         waker: Option<&Waker>,
         observed: &MadeCall,
-    ) -> Result<Call<R>, Error>
-    where
-        A: Arguments + ?Sized,
-    {
+    ) -> Result<(Cow<'_, Arc<Handle>>, u64), Error> {
         match &self.route {
             Route::One(connection) => {
                 let seq = self.send(connection, method, args, end, waker, observed)?;
-                Ok(Call::new(connection.clone(), seq, end, waker.is_some()))
+                Ok((Cow::Borrowed(connection), seq))
             }
             Route::Line(line) => {
                 let mut connection = line.current(self.options.waits()).map_err(Unsent::lost)?;
                 loop {
                     match self.send(&connection, method, args, end, waker, observed) {
-                        Ok(seq) => return Ok(Call::new(connection, seq, end, waker.is_some())),
+                        Ok(seq) => return Ok((Cow::Owned(connection), seq)),
                         Err(Unsent::Ended(_)) => {
                             connection = line.renew(&connection).map_err(Unsent::lost)?;
                         }
@@ -777,7 +777,10 @@ fn send(
         let head_len = head_len + stamp(frame);
         encode(frame).map_err(Error::Encode)?;
         let deadline = end.and_then(|end| end.at);
-        match shared.queue(Request { frame, start, head_len, deadline, awaited }, waker) {
+        let measured = start
+            .measure(frame, head_len, shared.limits.max_frame)
+            .map_err(|it| too_large(shared, it))?;
+        match shared.queue(Request { frame, measured, deadline, awaited }, waker) {
             Queued::Call(seq) => Ok(seq),
             Queued::Ended(cause) => Err(Unsent::Ended(cause)),
             Queued::Full(full) => {
@@ -785,20 +788,19 @@ fn send(
                 observe::limit(limit);
                 Err(error.into())
             }
-            Queued::TooLarge(FrameTooLarge { length, limit }) => Err(Error::TooLarge(
-                if shared.limits.over_datagrams {
-                    format!(
-                        "it has {length} bytes, and {limit} of them fit into a datagram of this client \
-                         (ClientBuilder::max_datagram)"
-                    )
-                } else {
-                    format!(
-                        "it has {length} bytes, this client's limit is {limit} (ClientBuilder::max_frame)"
-                    )
-                },
-            )
-            .into()),
         }
+    })
+}
+
+#[cold]
+fn too_large(shared: &Shared, FrameTooLarge { length, limit }: FrameTooLarge) -> Error {
+    Error::TooLarge(if shared.limits.over_datagrams {
+        format!(
+            "it has {length} bytes, and {limit} of them fit into a datagram of this client \
+             (ClientBuilder::max_datagram)"
+        )
+    } else {
+        format!("it has {length} bytes, this client's limit is {limit} (ClientBuilder::max_frame)")
     })
 }
 
@@ -810,14 +812,16 @@ fn with_scratch<T>(f: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     thread_local! {
         static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     }
-    // Taken, not borrowed: `f` runs the caller's `Serialize`, which may call in turn.
-    let mut scratch = SCRATCH.take();
-    let value = f(&mut scratch);
-    if scratch.capacity() <= KEEP_SCRATCH {
-        scratch.clear();
-        SCRATCH.set(scratch);
-    }
-    value
+    SCRATCH.with(|kept| {
+        // Taken, not borrowed: `f` runs the caller's `Serialize`, which may call in turn.
+        let mut scratch = kept.take();
+        let value = f(&mut scratch);
+        if scratch.capacity() <= KEEP_SCRATCH {
+            scratch.clear();
+            kept.set(scratch);
+        }
+        value
+    })
 }
 
 /// The runtime's clock: real, or paused in tests.

@@ -17,7 +17,7 @@ use netrpc_core::{
     dialect::ClientDialect,
     error::Disconnected,
     pending::Pending,
-    wire::{self, Frame, FrameTooLarge, Kind, Preface},
+    wire::{self, Frame, Kind, MeasuredFrame, Preface},
 };
 use tokio::sync::Notify;
 
@@ -120,8 +120,6 @@ pub(super) enum Queued {
     Ended(Arc<Disconnected>),
     /// There is no room for it.
     Full(Full),
-    /// The frame is longer than this side sends.
-    TooLarge(FrameTooLarge),
 }
 
 /// Why there is no room for a call.
@@ -158,8 +156,7 @@ impl Full {
 /// A request that is whole, but for its number.
 pub(super) struct Request<'a> {
     pub(super) frame: &'a mut Vec<u8>,
-    pub(super) start: wire::FrameStart,
-    pub(super) head_len: u16,
+    pub(super) measured: MeasuredFrame,
     pub(super) deadline: Option<Instant>,
     /// Somebody waits for the reply.
     pub(super) awaited: bool,
@@ -219,19 +216,17 @@ impl Shared {
             return Queued::Full(full);
         }
         if state.parked.is_some() {
-            return state.park(request, waker, self.limits.max_frame);
+            return state.park(request, waker);
         }
-        let seq = match state.pending.begin() {
+        let Request { frame, measured, .. } = request;
+        let end = state.end + frame.len() as u64;
+        let seq = match state.pending.begin_queued(end, waker) {
             Ok(seq) => seq,
             Err(cause) => return Queued::Ended(cause),
         };
-        let Request { frame, start, head_len, .. } = request;
-        let max = self.limits.max_frame;
-        if let Err(too_large) = wire::finish(frame, start, Kind::Request, head_len, seq, max) {
-            state.pending.abandon(seq);
-            return Queued::TooLarge(too_large);
-        }
-        state.send(seq, frame, waker);
+        measured.seal(frame, Kind::Request, seq);
+        state.end = end;
+        state.outbox.push(frame);
         let task = state.task.take();
         drop(state);
         wake(task);
@@ -594,8 +589,7 @@ impl State {
                 other => other,
             };
         }
-        let weight = answer.weight();
-        self.pending.resolve_weighed(seq, answer, weight, wakers);
+        self.pending.resolve_weighed(seq, answer, Answer::weight, wakers);
     }
 
     /// Appends the frame of call `seq`.
@@ -608,19 +602,15 @@ impl State {
 
     /// Begins a call whose request waits for the connection.
     #[cold]
-    fn park(&mut self, request: Request<'_>, waker: Option<&Waker>, max_frame: u32) -> Queued {
-        let Request { frame, start, head_len, deadline, .. } = request;
-        let length = start.payload_len(frame);
-        if u32::try_from(length).map_or(true, |length| length > max_frame) {
-            return Queued::TooLarge(FrameTooLarge { length, limit: max_frame });
-        }
+    fn park(&mut self, request: Request<'_>, waker: Option<&Waker>) -> Queued {
+        let Request { frame, measured, deadline, .. } = request;
         let seq = match self.pending.begin() {
             Ok(seq) => seq,
             Err(cause) => return Queued::Ended(cause),
         };
         self.pending.watch(seq, waker);
-        let payload = &frame[frame.len() - length..];
         if let Some(parked) = &mut self.parked {
+            let (payload, head_len) = (measured.payload(frame), measured.head_len());
             parked.keep(seq, Kind::Request, payload, head_len, deadline);
         }
         Queued::Call(seq)

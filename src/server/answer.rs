@@ -39,23 +39,28 @@ pub(super) fn begin(mut buffer: Vec<u8>, body: &Body) -> (FrameStart, ReplyBuf) 
     (start, ReplyBuf::new(buffer, body.format().clone()))
 }
 
-/// The frame that answers call `seq`: the reply in `buffer`, or a fault. The call ends with it.
+/// Makes the frame that answers call `seq` of what was begun: the reply, or a fault. The call ends with it.
 #[inline]
 pub(super) fn seal(
     entry: &Entry,
     (seq, observed): (u64, ServedCall),
-    (start, reply): (FrameStart, ReplyBuf),
+    (start, frame): (FrameStart, &mut Vec<u8>),
     outcome: Outcome,
     cx: Option<&Context>,
     max_frame: u32,
-) -> Vec<u8> {
-    let mut frame = reply.into_bytes();
-    let sealed = self::outcome(entry, outcome).and_then(|()| {
-        let metadata = cx.map_or_else(Metadata::new, Context::take_reply_metadata);
-        finish(&mut frame, start, seq, &metadata, max_frame)
-    });
+) {
+    let sealed = match outcome {
+        Ok(Ok(())) => {
+            let metadata = cx.map(Context::take_reply_metadata);
+            finish(frame, start, seq, metadata.as_ref(), max_frame)
+        }
+        outcome => self::outcome(entry, outcome),
+    };
     observed.finish(sealed.as_ref().copied());
-    fit(frame, seq, sealed, max_frame)
+    if let Err(fault) = sealed {
+        frame.clear();
+        write_fault(frame, seq, &fault, max_frame);
+    }
 }
 
 /// The same of a call that passes more than its handler.
@@ -64,10 +69,10 @@ pub(super) fn seal_reply(
     outcome: Result<Reply, Fault>,
     max_frame: u32,
 ) -> Vec<u8> {
-    let (frame, sealed) = match outcome {
+    let (mut frame, sealed) = match outcome {
         Ok(Reply { start, reply, metadata }) => {
             let mut frame = reply.into_bytes();
-            let sealed = finish(&mut frame, start, seq, &metadata, max_frame);
+            let sealed = finish(&mut frame, start, seq, Some(&metadata), max_frame);
             (frame, sealed)
         }
         Err(fault) => (Vec::new(), Err(fault)),
@@ -75,7 +80,11 @@ pub(super) fn seal_reply(
     if let Some(observed) = observed {
         observed.finish(sealed.as_ref().copied());
     }
-    fit(frame, seq, sealed, max_frame)
+    if let Err(fault) = sealed {
+        frame.clear();
+        write_fault(&mut frame, seq, &fault, max_frame);
+    }
+    frame
 }
 
 /// Seals the frame of a reply.
@@ -84,22 +93,15 @@ fn finish(
     frame: &mut Vec<u8>,
     start: FrameStart,
     seq: u64,
-    metadata: &Metadata,
+    metadata: Option<&Metadata>,
     max_frame: u32,
 ) -> Result<(), Fault> {
-    let head_len = insert_metadata(frame, metadata)?;
+    let head_len = match metadata {
+        Some(metadata) if !metadata.is_empty() => insert_metadata(frame, metadata)?,
+        _ => 0,
+    };
     wire::finish(frame, start, Kind::Reply, head_len, seq, max_frame)
         .map_err(|too_large| reply_too_large(&too_large))
-}
-
-/// The frame as it goes out: the reply that it holds, or a fault.
-#[inline]
-fn fit(mut frame: Vec<u8>, seq: u64, sealed: Result<(), Fault>, max_frame: u32) -> Vec<u8> {
-    if let Err(fault) = sealed {
-        frame.clear();
-        write_fault(&mut frame, seq, &fault, max_frame);
-    }
-    frame
 }
 
 /// What a handler gave, where a panic is a fault too.
@@ -114,11 +116,7 @@ pub(super) fn write_fault(out: &mut Vec<u8>, seq: u64, fault: &Fault, max_frame:
 }
 
 /// Puts the metadata that the handler has set in front of the reply: the frame's head.
-#[inline]
 fn insert_metadata(frame: &mut Vec<u8>, metadata: &Metadata) -> Result<u16, Fault> {
-    if metadata.is_empty() {
-        return Ok(0);
-    }
     let mut head = Vec::with_capacity(metadata.encoded_len() + 3);
     let head_len = wire::write_reply_head(&mut head, metadata)
         .map_err(|error| Fault::with_code(FaultCode::BadReply, error.to_string()))?;

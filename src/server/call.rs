@@ -9,20 +9,21 @@ use std::{
 
 use netrpc_core::{
     CallId, Cancellation, Context, Fault,
+    codec::Format,
     dialect::{Arrived, ArrivedBody},
     error::Disconnected,
     fault::FaultCode,
     semantics::Semantics,
     service::{Body, Entry, EntryHandler, Finished, HandlerFuture, MethodTable, ReplyBuf},
-    session::{self, Admission, Cancelled},
-    wire::{self, Frame, FrameStart, Incoming, Kind, RawHead, RequestHead},
+    session::{self, Admission, Cancelled, ServerSession},
+    wire::{self, Frame, FrameBytes, FrameHere, FrameStart, Kind, Looked, RawHead, RequestHead},
 };
 
 use super::{
     Shared, SyncPolicy,
     answer::{self, Outcome},
     connection::{Connection, Stream, Watched},
-    driver::{Driver, Foreigner, GOODBYE_PING, Inline, Request, Served, Speech},
+    driver::{Driver, Elsewhere, Foreigner, GOODBYE_PING, Inline, Request, Served, Speech},
     passage::Missing,
     tracked::demand,
     workers::Permit,
@@ -119,9 +120,28 @@ impl<IO: Stream> Connection<IO> {
                     None => return Ok(Served::All),
                 }
             } else {
-                let Driver { decoder, input, .. } = &mut **driver;
-                let Some(incoming) = decoder.next(input)? else { return Ok(Served::All) };
-                self.receive(driver, incoming, &table, watched)?
+                let Driver { decoder, input, session, .. } = &mut **driver;
+                match decoder.look(input)? {
+                    None => return Ok(Served::All),
+                    Some(Looked::Frame(frame)) => match self.plain(&frame, &table, session) {
+                        Some(entry) => {
+                            let (seq, body) = (frame.seq(), frame.take_body());
+                            self.run_plain(driver, entry, (seq, body), watched)
+                        }
+                        None => {
+                            let frame = frame.take();
+                            self.receive(driver, frame, &table, watched)?
+                        }
+                    },
+                    Some(Looked::Oversized { kind, seq, length }) => {
+                        driver.counts.frames += 1;
+                        if kind == Kind::Request {
+                            driver.counts.requests += 1;
+                            self.refuse(driver, seq, NOTHING, &self.too_large(length as usize));
+                        }
+                        Turn::Ours
+                    }
+                }
             };
             if turn == Turn::HandedOver {
                 return Ok(Served::HandedOver);
@@ -129,47 +149,75 @@ impl<IO: Stream> Connection<IO> {
         }
     }
 
+    /// The method that a frame calls, if it is a call as most are: of a method that can
+    /// [run plainly](Entry::runs_plainly), by a request that says nothing else, and it may run at once.
+    #[inline]
+    fn plain<'t>(
+        &self,
+        frame: &FrameHere<'_>,
+        table: &'t MethodTable,
+        session: &ServerSession<Elsewhere, Request>,
+    ) -> Option<&'t Arc<Entry>> {
+        if frame.kind() != Kind::Request || self.server.passes {
+            return None;
+        }
+        let head = RawHead::split(frame.head()).ok()?;
+        let entry = table.get(head.name()).filter(|_| head.is_bare())?;
+        (entry.runs_plainly() && session.runs_now(frame.seq())).then_some(entry)
+    }
+
+    /// Runs such a call.
+    #[inline]
+    fn run_plain<'a>(
+        self: &'a Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        entry: &Arc<Entry>,
+        (seq, body): (u64, FrameBytes),
+        watched: &mut Watched<'a>,
+    ) -> Turn {
+        driver.counts.frames += 1;
+        driver.counts.requests += 1;
+        let Shared { registry, observer, .. } = &*self.server;
+        let observed = ServedCall::begin(observer, registry, Some(entry), self.arrival(seq, &[]));
+        let body = Body::new(body, Format::MessagePack);
+        let call = Call { seq, body, cx: None, cancellation: None, deadline: None, observed };
+        self.run_sync(driver, entry, call, watched)
+    }
+
     fn receive<'a>(
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
-        incoming: Incoming,
+        frame: Frame,
         table: &MethodTable,
         watched: &mut Watched<'a>,
     ) -> Result<Turn, Disconnected> {
         let limits = &self.server.limits;
         driver.counts.frames += 1;
-        match incoming {
-            Incoming::Frame(frame) => match frame.kind {
-                Kind::Request => {
-                    driver.counts.requests += 1;
-                    return self.request(driver, frame, table, watched);
-                }
-                Kind::Cancel => {
-                    driver.counts.cancel(limits);
-                    self.cancel(driver, frame.seq);
-                }
-                Kind::Ping => {
-                    driver.counts.ping(limits);
-                    driver.output.write(|out| wire::write_pong(out, frame.seq));
-                }
-                Kind::GoAway => driver.peer_goes = true,
-                Kind::Pong => driver.goodbye_heard |= frame.seq == GOODBYE_PING,
-                // We have called nothing.
-                Kind::Reply | Kind::Fault => {}
-                Kind::Session => {
-                    driver.counts.ping(limits);
-                    self.session_frame(driver, &frame)?;
-                }
-                Kind::Acknowledgement => {
-                    driver.counts.ping(limits);
-                    self.ack_frame(driver, &frame)?;
-                }
-            },
-            Incoming::Oversized { kind: Kind::Request, seq, length } => {
+        match frame.kind {
+            Kind::Request => {
                 driver.counts.requests += 1;
-                self.refuse(driver, seq, NOTHING, &self.too_large(length as usize));
+                return self.request(driver, frame, table, watched);
             }
-            Incoming::Oversized { .. } => {}
+            Kind::Cancel => {
+                driver.counts.cancel(limits);
+                self.cancel(driver, frame.seq);
+            }
+            Kind::Ping => {
+                driver.counts.ping(limits);
+                driver.output.write(|out| wire::write_pong(out, frame.seq));
+            }
+            Kind::GoAway => driver.peer_goes = true,
+            Kind::Pong => driver.goodbye_heard |= frame.seq == GOODBYE_PING,
+            // We have called nothing.
+            Kind::Reply | Kind::Fault => {}
+            Kind::Session => {
+                driver.counts.ping(limits);
+                self.session_frame(driver, &frame)?;
+            }
+            Kind::Acknowledgement => {
+                driver.counts.ping(limits);
+                self.ack_frame(driver, &frame)?;
+            }
         }
         Ok(Turn::Ours)
     }
@@ -388,6 +436,18 @@ impl<IO: Stream> Connection<IO> {
         if asynchronous {
             return self.begin(driver, entry, call, watched);
         }
+        self.run_sync(driver, entry, call, watched)
+    }
+
+    /// Runs a call of a synchronous handler: on the spot, or on the thread pool.
+    #[inline]
+    fn run_sync<'a>(
+        self: &'a Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        entry: &Arc<Entry>,
+        call: Call,
+        watched: &mut Watched<'a>,
+    ) -> Turn {
         match self.place(entry, watched) {
             Place::Inline(permit) => {
                 let turn = self.call(driver, entry, call);
@@ -489,8 +549,9 @@ impl<IO: Stream> Connection<IO> {
             })
         });
         let max_frame = self.server.limits.max_frame;
-        let mut frame =
-            answer::seal(entry, (seq, observed), (start, reply), outcome, cx.as_ref(), max_frame);
+        let mut frame = reply.into_bytes();
+        let begun = (start, &mut frame);
+        answer::seal(entry, (seq, observed), begun, outcome, cx.as_ref(), max_frame);
         match turn {
             Turn::Ours => {
                 driver.output.push(&mut frame);
@@ -591,8 +652,9 @@ impl<IO: Stream> Connection<IO> {
             }
         };
         let max_frame = self.server.limits.max_frame;
-        let mut frame =
-            answer::seal(entry, (seq, observed), (start, reply), outcome, cx.as_ref(), max_frame);
+        let mut frame = reply.into_bytes();
+        let begun = (start, &mut frame);
+        answer::seal(entry, (seq, observed), begun, outcome, cx.as_ref(), max_frame);
         match turn {
             Turn::Ours => {
                 driver.output.push(&mut frame);
@@ -677,13 +739,15 @@ impl<IO: Stream> Answering<IO> {
     fn answer(
         mut self,
         entry: &Entry,
-        reply: (FrameStart, ReplyBuf),
+        (start, reply): (FrameStart, ReplyBuf),
         outcome: Outcome,
         cx: Option<&Context>,
     ) {
         let Some(observed) = self.observed.take() else { return };
         let max_frame = self.connection.server.limits.max_frame;
-        let mut frame = answer::seal(entry, (self.seq, observed), reply, outcome, cx, max_frame);
+        let mut frame = reply.into_bytes();
+        let begun = (start, &mut frame);
+        answer::seal(entry, (self.seq, observed), begun, outcome, cx, max_frame);
         self.connection.post(self.seq, &mut frame);
     }
 

@@ -1,8 +1,8 @@
 //! A call's encoded arguments, and the buffer its reply is encoded into.
 
-use std::error::Error;
 #[cfg(feature = "go")]
 use std::sync::OnceLock;
+use std::{error::Error, mem};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use crate::{
     codec::Format,
     error::chain,
     fault::{Fault, FaultCode},
+    wire::FrameBytes,
 };
 
 /// A call's arguments as they came off the wire.
@@ -20,7 +21,7 @@ use crate::{
 /// It owns (a share of) the buffer they were read into, so that arguments can borrow from it.
 #[derive(Debug)]
 pub struct Body {
-    bytes: Bytes,
+    bytes: FrameBytes,
     format: Format,
     /// What arguments borrow that JSON does not have as it is.
     #[cfg(feature = "go")]
@@ -30,9 +31,9 @@ pub struct Body {
 impl Body {
     /// Arguments in this format.
     #[inline]
-    pub fn new(bytes: Bytes, format: Format) -> Self {
+    pub fn new(bytes: impl Into<FrameBytes>, format: Format) -> Self {
         Body {
-            bytes,
+            bytes: bytes.into(),
             format,
             #[cfg(feature = "go")]
             loan: OnceLock::new(),
@@ -44,9 +45,7 @@ impl Body {
     pub fn detach(&mut self) {
         /// The buffer has no more than sixteen times as much.
         const LARGE: usize = 16 * 1024;
-        if self.bytes.len() < LARGE {
-            self.bytes = Bytes::copy_from_slice(&self.bytes);
-        }
+        self.bytes = mem::take(&mut self.bytes).detach(LARGE);
     }
 
     /// What they are encoded in, and the reply to them.
@@ -76,10 +75,11 @@ impl Body {
 
     /// The encoded bytes, and what they are encoded in.
     pub fn into_parts(self) -> (Bytes, Format) {
-        (self.bytes, self.format)
+        (self.bytes.into(), self.format)
     }
 
     /// The encoded bytes.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }

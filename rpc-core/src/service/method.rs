@@ -61,6 +61,14 @@ pub struct MethodOptions {
     pub no_cancel: bool,
 }
 
+impl MethodOptions {
+    /// Whether a call needs nothing but its arguments to run, and whoever may call at all may call it: no
+    /// context is made for it, and its request's head is not looked at.
+    pub(super) fn is_plain(self) -> bool {
+        !self.context
+    }
+}
+
 impl<S> Method<S> {
     /// A method with a synchronous handler.
     pub const fn sync(name: &'static str, handler: SyncHandler<S>) -> Self {

@@ -244,6 +244,7 @@ pub struct Entry {
     pace: Pace,
     stats: MethodStats,
     observer: OnceLock<Box<dyn Observer>>,
+    runs_plainly: bool,
     handler: BoundHandler,
 }
 
@@ -274,6 +275,7 @@ impl Entry {
             pace: Pace::new(method.options.blocking),
             stats: MethodStats::default(),
             observer: OnceLock::new(),
+            runs_plainly: matches!(handler, BoundHandler::Sync(_)) && method.options.is_plain(),
             handler,
         })
     }
@@ -318,6 +320,13 @@ impl Entry {
     #[inline]
     pub fn options(&self) -> MethodOptions {
         self.options
+    }
+
+    /// Whether its arguments are all it takes to call it: it is synchronous, asks for no context, and
+    /// demands nothing of how it is called.
+    #[inline]
+    pub fn runs_plainly(&self) -> bool {
+        self.runs_plainly
     }
 
     /// What is known of how long its handler holds its thread.

@@ -22,6 +22,11 @@ pub(crate) fn append(before: u32, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(before, bytes)
 }
 
+/// The checksum of what `first` is the checksum of with the `len` bytes behind it whose checksum is `second`.
+pub(super) fn join(first: u32, second: u32, len: u32) -> u32 {
+    crc32c::crc32c_combine(first, second, len as usize)
+}
+
 #[cfg(target_arch = "x86_64")]
 mod short {
     use std::{
@@ -78,6 +83,7 @@ mod tests {
         }
         assert_eq!(checksum(b"123456789"), 0xE306_9283);
         assert_eq!(append(checksum(b"1234"), b"56789"), 0xE306_9283);
+        assert_eq!(join(checksum(b"1234"), checksum(b"56789"), 5), 0xE306_9283);
     }
 
     /// What the check above compares would be the same way twice.

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 
-use super::Kind;
+use super::{FrameBytes, Kind};
 
 /// A frame that arrived whole and unchanged.
 ///
 /// Made only by [`FrameDecoder`](super::FrameDecoder), so its checksum was right and its head lies
-/// within its payload. The payload shares the buffer it was read into: keeping a small frame keeps
-/// that buffer.
+/// within its payload. A payload of more than a few bytes shares the buffer it was read into: keeping the
+/// frame keeps that buffer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Frame {
     /// What it is.
@@ -17,13 +17,13 @@ pub struct Frame {
     pub seq: u64,
     /// `head_len <= payload.len()`
     head_len: u16,
-    payload: Bytes,
+    payload: FrameBytes,
 }
 
 impl Frame {
     /// `head_len` must not exceed the payload: the decoder has checked.
     #[inline]
-    pub(super) fn new(kind: Kind, seq: u64, head_len: u16, payload: Bytes) -> Frame {
+    pub(super) fn new(kind: Kind, seq: u64, head_len: u16, payload: FrameBytes) -> Frame {
         debug_assert!(usize::from(head_len) <= payload.len());
         Frame { kind, seq, head_len, payload }
     }
@@ -31,7 +31,7 @@ impl Frame {
     /// A frame with nothing in its head, for what arrived in another protocol.
     #[cfg(feature = "go")]
     pub(crate) fn bare(kind: Kind, seq: u64, body: Bytes) -> Frame {
-        Frame { kind, seq, head_len: 0, payload: body }
+        Frame { kind, seq, head_len: 0, payload: body.into() }
     }
 
     /// What the frame says about the call: a method's name, fields.
@@ -40,9 +40,10 @@ impl Frame {
         &self.payload[..usize::from(self.head_len)]
     }
 
-    /// The arguments, the reply or the fault, sharing the frame's buffer.
+    /// The arguments, the reply or the fault, to be kept: a share of the frame's buffer, or a copy if they
+    /// are few bytes.
     pub fn body(&self) -> Bytes {
-        self.payload.slice(usize::from(self.head_len)..)
+        self.clone().into_body().into()
     }
 
     /// The same as [`body`](Self::body), borrowed.
@@ -51,11 +52,10 @@ impl Frame {
         &self.payload[usize::from(self.head_len)..]
     }
 
-    /// The body alone, without counting another reference to the buffer as
-    /// [`body`](Self::body) does.
+    /// The body alone, in the frame's memory.
     #[inline]
-    pub fn into_body(mut self) -> Bytes {
-        bytes::Buf::advance(&mut self.payload, usize::from(self.head_len));
+    pub fn into_body(mut self) -> FrameBytes {
+        self.payload.advance(usize::from(self.head_len));
         self.payload
     }
 
@@ -64,14 +64,12 @@ impl Frame {
     pub fn detach(self) -> Frame {
         /// The buffer that frames are read into has no more than four times as much.
         const LARGE: usize = 64 * 1024;
-        if self.payload.len() >= LARGE {
-            return self;
-        }
-        Frame { payload: Bytes::copy_from_slice(&self.payload), ..self }
+        Frame { payload: self.payload.detach(LARGE), ..self }
     }
 
     /// Head and body together.
-    pub fn payload(&self) -> &Bytes {
+    #[inline]
+    pub fn payload(&self) -> &[u8] {
         &self.payload
     }
 }

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`Preface`] | `preface` | the eight bytes both sides send first, and guessing who sent others |
 //! | [`Header`], [`Kind`], [`Frame`] | `header`, `kind`, `frame` | the 20 bytes before every payload, and a payload's two halves |
+//! | [`FrameBytes`] | `bytes` | a payload's memory: its own if it is small, else the buffer it was read into |
 //! | [`FrameDecoder`] | `decoder` | bytes as they arrive → frames |
 //! | [`FrameStart`] | `write` | frames → bytes, in place |
 //! | [`RequestHead`], [`ReplyHead`] | `request`, `field` | what a head says |
@@ -40,6 +41,7 @@
 //! Not here: what a frame *means* (that is `session` and `pending`), and what a body holds (that
 //! is [`codec`](crate::codec)).
 
+mod bytes;
 mod checksum;
 mod decoder;
 mod fault;
@@ -55,8 +57,9 @@ mod session;
 mod stamp;
 mod write;
 
+pub use bytes::FrameBytes;
 pub(crate) use checksum::{append as append_checksum, checksum as checksum_of};
-pub use decoder::{FrameDecoder, Incoming, WireError};
+pub use decoder::{FrameDecoder, FrameHere, Incoming, Looked, WireError};
 pub use fault::{FaultBody, FaultCode, write_fault, write_fault_standing};
 pub use field::{HeadError, RawMetadata, RawMetadataIter, ReplyHead, write_reply_head};
 pub use frame::Frame;
@@ -73,7 +76,9 @@ pub use request::{
 };
 pub use session::{AckFrame, MalformedSession, SessionFrame, SessionKey, write_ack, write_session};
 pub use stamp::{RawStamp, RawStanding, write_stamp, write_standing};
-pub use write::{FrameStart, FrameTooLarge, begin, finish, write_cancel, write_ping, write_pong};
+pub use write::{
+    FrameStart, FrameTooLarge, MeasuredFrame, begin, finish, write_cancel, write_ping, write_pong,
+};
 
 /// The largest payload, in bytes, that a side accepts and sends unless it is told otherwise: 4 MiB.
 pub const DEFAULT_MAX_FRAME: u32 = 4 << 20;

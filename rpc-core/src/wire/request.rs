@@ -82,6 +82,12 @@ impl<'a> RawHead<'a> {
         field::is_repeatable(self.fields)
     }
 
+    /// Whether it says nothing but the name.
+    #[inline]
+    pub fn is_bare(self) -> bool {
+        self.fields.is_empty()
+    }
+
     /// Reads it whole.
     ///
     /// # Errors

@@ -2,7 +2,11 @@
 
 use thiserror::Error;
 
-use super::{HEADER_LEN, Header, Kind, checksum::checksum, header::CHECKSUM_LEN};
+use super::{
+    HEADER_LEN, Header, Kind,
+    checksum::{self, checksum},
+    header::CHECKSUM_LEN,
+};
 
 /// A frame longer than its sender's limit was not written (`[frame.limit]`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
@@ -28,9 +32,104 @@ impl FrameStart {
     }
 
     /// Bytes of payload written so far.
+    #[inline]
     pub fn payload_len(&self, out: &[u8]) -> usize {
         out.len() - self.at - HEADER_LEN
     }
+
+    /// Ends the frame but for its number: everything after this is its payload, of which the first
+    /// `head_len` bytes are the head. What takes long, the checksum of a long payload, is done here.
+    ///
+    /// # Errors
+    ///
+    /// If the payload is longer than `max_frame` bytes; `out` is then as it was before the frame
+    /// began.
+    ///
+    /// # Panics
+    ///
+    /// As [`finish`].
+    #[inline]
+    pub fn measure(
+        self,
+        out: &mut Vec<u8>,
+        head_len: u16,
+        max_frame: u32,
+    ) -> Result<MeasuredFrame, FrameTooLarge> {
+        let mut measured = self.measured(out, head_len, max_frame)?;
+        measured.sum =
+            (measured.length >= LONG).then(|| checksum(&out[measured.at + HEADER_LEN..]));
+        Ok(measured)
+    }
+
+    #[inline]
+    fn measured(
+        self,
+        out: &mut Vec<u8>,
+        head_len: u16,
+        max_frame: u32,
+    ) -> Result<MeasuredFrame, FrameTooLarge> {
+        let length = self.payload_len(out);
+        assert!(usize::from(head_len) <= length, "the head is a part of the payload");
+        let Some(length) = u32::try_from(length).ok().filter(|length| *length <= max_frame) else {
+            self.abandon(out);
+            return Err(FrameTooLarge { length, limit: max_frame });
+        };
+        Ok(MeasuredFrame { at: self.at, length, head_len, sum: None })
+    }
+}
+
+/// From here on it is faster to put the checksums of header and payload together than to count the
+/// payload's again, and worth it where others wait meanwhile.
+const LONG: u32 = 16 * 1024;
+
+/// A frame that has everything but its number.
+#[derive(Debug)]
+#[must_use = "a frame that is not sealed has a header of zeros"]
+pub struct MeasuredFrame {
+    at: usize,
+    length: u32,
+    head_len: u16,
+    /// The checksum of a long payload.
+    sum: Option<u32>,
+}
+
+impl MeasuredFrame {
+    /// How many bytes of the payload are the head.
+    pub fn head_len(&self) -> u16 {
+        self.head_len
+    }
+
+    /// The payload, in the buffer that it was written to.
+    ///
+    /// # Panics
+    ///
+    /// As [`seal`](Self::seal).
+    pub fn payload<'o>(&self, out: &'o [u8]) -> &'o [u8] {
+        &out[self.at + HEADER_LEN..][..self.length as usize]
+    }
+
+    /// Fills in the header that [`begin`] left room for.
+    ///
+    /// # Panics
+    ///
+    /// If `out` was shortened since: a bug of the caller.
+    #[inline]
+    pub fn seal(self, out: &mut [u8], kind: Kind, seq: u64) {
+        let MeasuredFrame { at, length, head_len, sum } = self;
+        let header = Header { crc: 0, length, kind: kind.to_u8(), flags: 0, head_len, seq };
+        match sum {
+            None => seal(&mut out[at..], header),
+            Some(sum) => seal_long(&mut out[at..], header, sum),
+        }
+    }
+}
+
+/// Writes the header before a payload that has this checksum.
+#[cold]
+fn seal_long(frame: &mut [u8], header: Header, payload: u32) {
+    seal(&mut frame[..HEADER_LEN], header);
+    let Some((sum, _)) = frame.split_first_chunk_mut::<CHECKSUM_LEN>() else { return };
+    *sum = checksum::join(u32::from_le_bytes(*sum), payload, header.length).to_le_bytes();
 }
 
 /// Begins a frame at the end of `out`; write its head, then its body, then [`finish`] it.
@@ -62,16 +161,7 @@ pub fn finish(
     seq: u64,
     max_frame: u32,
 ) -> Result<(), FrameTooLarge> {
-    let length = start.payload_len(out);
-    assert!(usize::from(head_len) <= length, "the head is a part of the payload");
-    let Some(length) = u32::try_from(length).ok().filter(|length| *length <= max_frame) else {
-        start.abandon(out);
-        return Err(FrameTooLarge { length, limit: max_frame });
-    };
-    seal(
-        &mut out[start.at..],
-        Header { crc: 0, length, kind: kind.to_u8(), flags: 0, head_len, seq },
-    );
+    start.measured(out, head_len, max_frame)?.seal(out, kind, seq);
     Ok(())
 }
 
