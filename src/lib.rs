@@ -95,6 +95,7 @@
 //! | `trace` | no | a [`tracing`](https://docs.rs/tracing) span for each call on either side, in W3C's trace context: [`trace`] |
 //! | `metrics` | no | calls, latencies, bytes and connections for the recorder of the [`metrics`](https://docs.rs/metrics) facade |
 //! | `sim` | no | `sim`: servers and clients in a simulated network whose faults a seed decides |
+//! | `durable` | no | `Ledger::open`: a ledger in a file, which a server's crash leaves as it was; needs Rust 1.90 |
 //! | `debug-page` | no | `Server::debug_page`: a page for browsers that shows the services and their calls |
 #![forbid(unsafe_code)]
 
@@ -133,13 +134,17 @@ pub use client::{
     Reconnect, Semantics, TypedMethod,
 };
 pub use datagram::{Conversations, DatagramCounts, DatagramSocket};
-pub use ledger::Ledger;
+#[cfg(feature = "durable")]
+pub use ledger::OpenError;
+pub use ledger::{Completion, CompletionStore, Ledger};
 pub use netrpc_core::{
     CallId, Cancellation, Context, Error, Extensions, Fault, Identity, Metadata, Peer, Refusal,
     dialect::Protocol,
     error::Disconnected,
-    semantics::Demand,
+    ledger::{Store, StoreFailed},
+    semantics::{Demand, Xid},
     service::{RegisterError, Service},
+    tracked::{NoTxn, Txn},
     wire::DEFAULT_MAX_FRAME,
 };
 #[cfg(feature = "macros")]

@@ -17,11 +17,13 @@ use crate::{
     Extensions,
     identity::Identity,
     metadata::Metadata,
+    semantics::Xid,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
     trace::TraceContext,
+    tracked::{NoTxn, TrackedCall, Txn},
 };
 
 /// A call seen from its handler: deadline, cancellation, peer, metadata, identity.
@@ -43,6 +45,8 @@ struct Inner {
     span: Option<TraceContext>,
     /// What the server's checks and layers have left; of a connection's, until one is added.
     extensions: Option<Arc<Extensions>>,
+    /// If it must not run twice.
+    tracked: Option<Arc<TrackedCall>>,
     /// What goes back with the reply; locked for single inserts only.
     reply_metadata: Mutex<Metadata>,
     cancellation: Cancellation,
@@ -67,6 +71,7 @@ impl Context {
             metadata,
             span: None,
             extensions: None,
+            tracked: None,
             reply_metadata,
             cancellation,
         };
@@ -91,6 +96,13 @@ impl Context {
         self
     }
 
+    /// The same, of a call that must not run twice; the driver's side, before anybody else holds it.
+    #[must_use]
+    pub fn tracked(mut self, call: Arc<TrackedCall>) -> Self {
+        self.inner_mut().tracked = Some(call);
+        self
+    }
+
     /// What only one context knows: this one, from now on.
     fn inner_mut(&mut self) -> &mut Inner {
         if Arc::get_mut(&mut self.inner).is_none() {
@@ -102,6 +114,34 @@ impl Context {
     /// The call's identity within this server process.
     pub fn call_id(&self) -> CallId {
         self.inner.call
+    }
+
+    /// The identity of a call that must not run twice, the same however often and on whatever connection
+    /// its caller asks; `None` of any other call.
+    ///
+    /// Handed on, it is an idempotency key for others: what has been done under it needs not be done again.
+    pub fn xid(&self) -> Option<Xid> {
+        self.inner.tracked.as_ref().map(|call| call.xid())
+    }
+
+    /// Reads and writes in the ledger's own store, of a method that is `#[method(exactly_once)]`: kept
+    /// together with the call's outcome, or not at all. See [`Txn`].
+    ///
+    /// ```
+    /// # use netrpc_core::{Context, Fault};
+    /// fn deposit(cx: &Context, (account, amount): (&str, u64)) -> Result<u64, Fault> {
+    ///     let mut txn = cx.txn()?;
+    ///     let balance = txn.get("accounts", account.as_bytes())?;
+    ///     let balance = balance.map_or(0, |it| u64::from_le_bytes(it.try_into().unwrap_or_default()));
+    ///     txn.put("accounts", account.as_bytes(), &(balance + amount).to_le_bytes());
+    ///     Ok(balance + amount)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// If the call has no transaction, or another guard has it.
+    pub fn txn(&self) -> Result<Txn<'_>, NoTxn> {
+        self.inner.tracked.as_ref().ok_or(NoTxn::NotDeclared)?.txn()
     }
 
     /// Where the call comes from.
@@ -220,6 +260,7 @@ impl Inner {
             metadata: self.metadata.clone(),
             span: self.span.clone(),
             extensions: self.extensions.clone(),
+            tracked: self.tracked.clone(),
             reply_metadata: Mutex::new(reply_metadata),
             cancellation: self.cancellation.clone(),
         }

@@ -51,6 +51,7 @@ pub mod sync;
 #[cfg(test)]
 mod testing;
 pub mod trace;
+pub mod tracked;
 pub mod wire;
 
 pub use context::{CallId, Caller, Cancellation, Context, Peer};

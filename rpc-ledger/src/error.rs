@@ -40,7 +40,7 @@ pub enum OpenError {
     },
     /// Its bytes are not those that were written.
     #[error(
-        "the ledger {path} is corrupted: {reason} (restore a backup, with OpenOptions::restored)"
+        "the ledger {path} is corrupted: {reason} (restore a backup, and open it as one: OpenOptions::restored)"
     )]
     Corrupted {
         /// The file.

@@ -42,6 +42,7 @@ mod txn;
 
 pub use committer::Stepper;
 pub use error::OpenError;
+pub use netrpc_core::ledger::KeyValue;
 pub use redb::StorageBackend;
 pub use store::{DiskStore, OpenOptions};
-pub use txn::{KeyValue, Txn};
+pub use txn::Txn;

@@ -8,7 +8,9 @@ use std::{
 };
 
 use netrpc_core::{
-    ledger::{Change, Done, KeptCall, KeptSession, Store, StoreFailed, Writes},
+    ledger::{
+        Change, Done, KeptCall, KeptSession, Store, StoreFailed, Transaction, Transactions, Writes,
+    },
     semantics::{Domain, Epoch, SessionId},
 };
 use redb::{
@@ -286,6 +288,16 @@ impl Store for DiskStore {
 
     fn keep(&self, changes: Arc<[Change]>, writes: Option<Writes>, done: Done) {
         self.inner.keep(changes, writes, done);
+    }
+
+    fn transactions(&self) -> Option<&dyn Transactions> {
+        Some(self)
+    }
+}
+
+impl Transactions for DiskStore {
+    fn begin(&self) -> Result<Box<dyn Transaction>, StoreFailed> {
+        Ok(Box::new(DiskStore::begin(self)?))
     }
 }
 

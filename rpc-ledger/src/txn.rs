@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fmt, ops::Bound, sync::Arc};
 
-use netrpc_core::ledger::{StoreFailed, Writes};
+use netrpc_core::ledger::{KeyValue, StoreFailed, Transaction, Writes};
 use parking_lot::{Condvar, Mutex};
 use redb::ReadableDatabase;
 
@@ -14,9 +14,6 @@ use crate::{error::failed, store::Inner, tables::DATA};
 
 /// A place in the file that handlers write to: a table and a key in it.
 type Place = (String, Vec<u8>);
-
-/// A key and its value.
-pub type KeyValue = (Vec<u8>, Vec<u8>);
 
 /// A handler's reads and writes; it sees its own.
 ///
@@ -112,6 +109,28 @@ impl Txn {
         let Txn { writes, turn, store } = self;
         let version = store.pending.add(&writes);
         (Written { version, writes }, turn)
+    }
+}
+
+impl Transaction for Txn {
+    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFailed> {
+        Txn::get(self, table, key)
+    }
+
+    fn range(&self, table: &str, from: &[u8], to: &[u8]) -> Result<Vec<KeyValue>, StoreFailed> {
+        Txn::range(self, table, from, to)
+    }
+
+    fn put(&mut self, table: &str, key: &[u8], value: &[u8]) {
+        Txn::put(self, table, key, value);
+    }
+
+    fn delete(&mut self, table: &str, key: &[u8]) {
+        Txn::delete(self, table, key);
+    }
+
+    fn into_writes(self: Box<Self>) -> Writes {
+        Txn::into_writes(*self)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A server's memory of calls that must not run twice, as its owner configures it.
 
+mod completion;
 mod random;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -8,7 +9,11 @@ use netrpc_core::{
     ledger::{KeptSession, LedgerLimits, Store, StoreFailed},
     semantics::SessionId,
 };
+#[cfg(feature = "durable")]
+pub use netrpc_ledger::OpenError;
 
+pub(crate) use completion::LookUp;
+pub use completion::{Completion, CompletionStore};
 pub(crate) use random::Random;
 
 /// What a server remembers of calls, so that none runs twice: given to it with
@@ -45,6 +50,7 @@ pub struct Ledger {
     pub(crate) kind: Kind,
     pub(crate) limits: LedgerLimits,
     pub(crate) seed: Option<u64>,
+    pub(crate) completions: Option<Arc<dyn LookUp>>,
 }
 
 pub(crate) enum Kind {
@@ -71,8 +77,49 @@ impl Ledger {
         Ok(Self::new(Kind::Kept { store, sessions }))
     }
 
+    /// A ledger in a file, which is made if it is not there: it goes on where the server before stopped,
+    /// however that ended.
+    ///
+    /// A call that was running when the server crashed is not run again, unless its method is
+    /// `#[method(exactly_once)]` or a [`CompletionStore`] says that it has done nothing. One process has the
+    /// file open at a time. If the disk fails, the server ends: [`Serve`](crate::Serve) ends, all
+    /// connections are closed, and nothing more is answered.
+    ///
+    /// It blocks the thread while it reads.
+    ///
+    /// # Errors
+    /// If another process has it open, a newer version has written it, it is something else or is
+    /// corrupted, or the disk fails.
+    #[cfg(feature = "durable")]
+    pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self, OpenError> {
+        Self::open_with(path.as_ref(), &netrpc_ledger::OpenOptions::new())
+    }
+
+    /// The same of a file that comes from a backup: it becomes another ledger, without sessions.
+    ///
+    /// What happened after the backup was made is not in it. A client that went on as if nothing had been
+    /// would run calls again that have run; so it is told that its calls are of another ledger. What
+    /// handlers have written stays.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[cfg(feature = "durable")]
+    pub fn open_restored(path: impl AsRef<std::path::Path>) -> Result<Self, OpenError> {
+        Self::open_with(path.as_ref(), &netrpc_ledger::OpenOptions::new().restored(true))
+    }
+
+    #[cfg(feature = "durable")]
+    fn open_with(
+        path: &std::path::Path,
+        options: &netrpc_ledger::OpenOptions,
+    ) -> Result<Self, OpenError> {
+        let store = options.open(path)?;
+        Self::with_store(Arc::new(store))
+            .map_err(|failed| OpenError::Failed { path: path.to_owned(), cause: failed.into() })
+    }
+
     fn new(kind: Kind) -> Self {
-        Ledger { kind, limits: LedgerLimits::default(), seed: None }
+        Ledger { kind, limits: LedgerLimits::default(), seed: None, completions: None }
     }
 
     /// How long a session lives without traffic; 30 minutes unless set.
@@ -115,6 +162,12 @@ impl Ledger {
     /// When those ask again who are told to; 50 ms unless set.
     pub fn retry_after(mut self, time: Duration) -> Self {
         self.limits.retry_after = time;
+        self
+    }
+
+    /// Whoever remembers what calls have done, besides the ledger: see [`CompletionStore`].
+    pub fn completions(mut self, completions: impl CompletionStore) -> Self {
+        self.completions = Some(Arc::new(completions));
         self
     }
 

@@ -27,6 +27,7 @@ use netrpc_core::service::MethodTable;
 use netrpc_core::{
     Peer,
     error::Disconnected,
+    ledger::StoreFailed,
     service::{IntoService, RegisterError, Registry, Service},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -35,6 +36,7 @@ pub use authenticate::{Authenticate, ConnectionInfo};
 pub use authorize::{Authorize, CallInfo};
 pub use limits::{ServerBuilder, SyncPolicy};
 pub use serve::Serve;
+pub(crate) use tracked::fault_answer;
 
 #[cfg(feature = "debug-page")]
 use crate::debug::{DebugPage, Observation};
@@ -278,6 +280,12 @@ impl Server {
     /// How many connections there are: those being served, and those that are not yet.
     pub fn connections(&self) -> usize {
         self.shared.connections.count()
+    }
+
+    /// Why the server has ended, if its [`ledger`](ServerBuilder::ledger)'s store has failed: what is on the disk
+    /// is known again when the ledger is opened anew, best by another process.
+    pub fn ledger_failure(&self) -> Option<StoreFailed> {
+        self.shared.tracked.as_ref()?.failure().cloned()
     }
 
     /// A page that shows the services, and what becomes of calls to them; Go's `/debug/rpc`.

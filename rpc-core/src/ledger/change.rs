@@ -4,6 +4,7 @@ use std::{any::Any, fmt, sync::Arc};
 
 use bytes::Bytes;
 
+use super::Transactions;
 use crate::semantics::{Domain, Epoch, Fingerprint, Incarnation, Secret, SessionId};
 
 /// One step of a ledger. What is *kept* survives the server, if its [`Store`] does.
@@ -195,6 +196,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// It does not wait, and calls `done` once, from a thread of its own. After one failure everything
     /// fails: what was kept is not known, so that nothing may be answered any more.
     fn keep(&self, changes: Arc<[Change]>, writes: Option<Writes>, done: Done);
+
+    /// How handlers write into it; `None` if they cannot.
+    fn transactions(&self) -> Option<&dyn Transactions> {
+        None
+    }
 }
 
 /// A store has failed. It stays so: what it holds is known again only after a restart.

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | [`Ledger`] | `mod`, `admit`, `progress`, `sessions` | the tables and the rules; pure, like every machine here |
 //! | [`Change`], [`Store`] | `change` | what has to be remembered, and by whom |
+//! | [`Transaction`] | `txn` | what handlers write beside it |
 //! | [`Refusal`], [`Later`] | `refusal` | why a call does not run |
 //! | [`Book`] | `book` | a ledger and its store, behind one lock |
 //! | sessions, calls | `lease`, `window` | one client's part of the tables |
@@ -31,6 +32,7 @@ mod refusal;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod txn;
 mod window;
 
 use std::{
@@ -48,6 +50,7 @@ pub use change::{
 pub use progress::{LargeReply, Release, Resolution};
 pub use refusal::{Later, Refusal};
 pub use sessions::SessionClaim;
+pub use txn::{KeyValue, Transaction, Transactions};
 
 use lease::{Entry, Lease};
 

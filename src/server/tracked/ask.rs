@@ -6,8 +6,8 @@ use netrpc_core::{
     Cancellation, Fault,
     error::Disconnected,
     fault::FaultCode,
-    ledger::{Ask, Refusal, Resolution, SessionClaim},
-    semantics::{Stamp, Standing, Xid},
+    ledger::{Ask, Class, Refusal, SessionClaim},
+    semantics::{Stamp, Standing},
     session::Admission,
     wire::{self, AckFrame, Frame, MalformedSession, RequestHead, SessionFrame},
 };
@@ -81,7 +81,8 @@ impl<IO: Stream> Connection<IO> {
         let is_overloaded = self.is_overloaded(driver).is_some();
         let cancellation = Cancellation::new();
         let asked = (frame.clone(), target.clone(), deadline);
-        let kept = Kept::new(self, asked, cancellation.clone());
+        let recorded = class.unwrap_or(Class::Recorded);
+        let kept = Kept::new(self, asked, recorded, cancellation.clone());
         let mut kept = Some(kept);
         // Whoever is told something by this may do anything.
         let decided = MutexGuard::unlocked(driver, || {
@@ -102,7 +103,9 @@ impl<IO: Stream> Connection<IO> {
             }
             Decided::Resolve => {
                 driver.awaits(seq, bytes, cancellation);
-                MutexGuard::unlocked(driver, || tracked.resolve(stamp.xid));
+                MutexGuard::unlocked(driver, || {
+                    tracked.resolve(stamp.xid, &target, &self.workers);
+                });
             }
             Decided::Replay(outcome) => {
                 let Some(standing) = tracked.standing(stamp.xid) else { return };
@@ -267,13 +270,6 @@ impl<IO: Stream> Connection<IO> {
         driver.session.finished(seq);
         let max_frame = self.server.limits.max_frame;
         driver.output.write(|out| write_fault(out, seq, &refusal.fault(), max_frame));
-    }
-}
-
-impl Tracked {
-    /// Finds out how far a call had come that was interrupted.
-    fn resolve(&self, xid: Xid) {
-        let _ = self.book.with(|ledger| ledger.resolved(now(), xid, Resolution::Unknown));
     }
 }
 

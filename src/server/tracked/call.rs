@@ -12,10 +12,11 @@ use netrpc_core::{
     codec::Format,
     dialect::Protocol,
     fault::FaultCode,
-    ledger::LargeReply,
+    ledger::{Class, LargeReply},
     semantics::Xid,
     service::Body,
     session,
+    tracked::TrackedCall,
     wire::{Frame, RequestHead},
 };
 
@@ -45,6 +46,9 @@ pub(in crate::server) struct Call {
     pub(super) workers: Arc<Workers>,
     pub(super) xid: Xid,
     pub(super) target: Target,
+    class: Class,
+    /// What its handler sees of it.
+    seen: Arc<TrackedCall>,
     deadline: Option<Instant>,
     state: Mutex<State>,
     _slot: Slot,
@@ -98,12 +102,24 @@ impl Call {
         xid: Xid,
         kept: Kept,
     ) -> (Arc<Self>, Arrival) {
-        let Kept { workers, id, caller, extensions, target, frame, deadline, .. } = kept;
+        let Kept { workers, id, caller, extensions, target, class, frame, deadline, .. } = kept;
         let Kept { cancellation, slot, waiter, server: _, .. } = kept;
+        let seen = Arc::new(TrackedCall::new(xid, tracked.no_txn(&target)));
         tracked.running.fetch_add(1, Ordering::AcqRel);
         let state = State { phase: Phase::Waiting, running: 0, ran: false, waiter };
         let state = Mutex::new(state);
-        let call = Call { tracked, server, workers, xid, target, deadline, state, _slot: slot };
+        let call = Call {
+            tracked,
+            server,
+            workers,
+            xid,
+            target,
+            class,
+            seen,
+            deadline,
+            state,
+            _slot: slot,
+        };
         (Arc::new(call), Arrival { id, caller, extensions, frame, cancellation })
     }
 
@@ -117,7 +133,8 @@ impl Call {
             .map_or_else(|_| Default::default(), |head| head.metadata.decode());
         let cx = Context::new(id, caller.clone(), self.deadline, metadata, cancellation, now)
             .with_extensions(extensions)
-            .in_span(observed.trace());
+            .in_span(observed.trace())
+            .tracked(self.seen.clone());
         let body = Body::new(frame.into_body(), Format::MessagePack);
         let mut walk = Some(Box::pin(self.clone().walk(cx, body)));
         let done = poll_fn(|cx| {
@@ -187,6 +204,8 @@ impl Call {
             (std::mem::replace(&mut state.phase, Phase::Over), ran)
         };
         let outcome = outcome.map_err(|fault| passage::honest(fault, ran));
+        // The next has its turn, whatever the handler has left behind.
+        let ended = self.seen.end().map_err(Fault::from);
         let max_frame = self.server.limits.max_frame;
         let recorded = match (phase, &outcome) {
             // Somebody has answered for the handler.
@@ -206,11 +225,36 @@ impl Call {
         if !recorded {
             return observed.finish(outcome.as_ref().map(drop));
         }
+        let outcome = outcome.and_then(|reply| ended.map(|transaction| (reply, transaction)));
+        let (outcome, transaction) = match outcome {
+            Ok((reply, transaction)) => (Ok(reply), transaction),
+            Err(fault) => (Err(fault), None),
+        };
         let (answer, said) = answer::of(outcome, max_frame);
         observed.finish(said.as_ref().copied());
-        let _ = self.tracked.book.with(|ledger| {
+        // What was written is kept if the caller gets its reply, and with it.
+        let transaction = transaction.filter(|_| said.is_ok());
+        let writes = transaction.map(|transaction| transaction.into_writes());
+        let _ = self.tracked.book.with_writes(writes, |ledger| {
             ledger.complete(now(), self.xid, answer, LargeReply::Drop);
         });
+    }
+
+    /// Lets the handler write into the ledger's store, if its method does: it waits for its turn here, as
+    /// it does not block. What an earlier run has written, is gone.
+    ///
+    /// # Errors
+    /// If the store has failed.
+    pub(super) async fn begin_writes(&self) -> Result<(), Fault> {
+        if self.class == Class::Recorded {
+            return Ok(());
+        }
+        drop(self.seen.end());
+        let turn = self.tracked.turn.clone().lock_owned().await;
+        if let Some(begun) = self.tracked.transaction(turn) {
+            self.seen.begin(begun?);
+        }
+        Ok(())
     }
 
     /// It has not begun, and will not: nothing is remembered of it.
@@ -300,7 +344,11 @@ impl Drop for Call {
                 self.withdraw(&Fault::with_code(FaultCode::AskAgain, text));
             }
             Phase::Begun => {
-                let waiter = self.tracked.book.with(|ledger| ledger.interrupted(now(), self.xid));
+                let waiter = self.tracked.book.with(|ledger| match self.class {
+                    // What it has written is gone with it.
+                    Class::Transactional => ledger.undone(now(), self.xid),
+                    Class::Recorded => ledger.interrupted(now(), self.xid),
+                });
                 if let Ok(Some(waiter)) = waiter {
                     self.tracked.pending(&waiter, self.xid);
                 }

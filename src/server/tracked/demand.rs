@@ -41,11 +41,33 @@ impl Tracked {
     /// If what it asks for cannot be promised: it has not run.
     pub(super) fn class(&self, entry: &Entry, semantics: Semantics) -> Result<Class, Fault> {
         met(entry, semantics)?;
-        if semantics == Semantics::ExactlyOnce {
-            let text =
-                "this server cannot promise that a call runs exactly once: its ledger is volatile";
-            return Err(Fault::with_code(FaultCode::Unsupported, text));
+        if semantics != Semantics::ExactlyOnce {
+            return Ok(Class::Recorded);
         }
-        Ok(Class::Recorded)
+        let refuse = |text| Err(Fault::with_code(FaultCode::Unsupported, text));
+        let name = entry.full_name();
+        let Some(store) = &self.store else {
+            let text = format!(
+                "{name} cannot run exactly once here: the server's ledger is volatile (Ledger::open)"
+            );
+            return refuse(text);
+        };
+        if self.completions_of(name).is_some() {
+            return Ok(Class::Recorded);
+        }
+        if entry.options().demands != Demand::ExactlyOnce {
+            let text = format!(
+                "{name} cannot run exactly once: it is not #[method(exactly_once)], and no CompletionStore \
+                 remembers what it does"
+            );
+            return refuse(text);
+        }
+        if store.transactions().is_none() {
+            let text = format!(
+                "{name} cannot run exactly once here: handlers cannot write into the ledger's store"
+            );
+            return refuse(text);
+        }
+        Ok(Class::Transactional)
     }
 }

@@ -27,6 +27,7 @@ impl Call {
         if let Err(missing) = &self.target {
             return Err(missing.fault.clone());
         }
+        self.begin_writes().await?;
         let unsealed = answer::begin(Vec::new(), &body);
         handling::handle(self.run(), false, cx, body, unsealed).await
     }

@@ -5,7 +5,9 @@ use std::{
     time::Instant,
 };
 
-use netrpc_core::{CallId, Caller, Cancellation, Extensions, semantics::Xid, wire::Frame};
+use netrpc_core::{
+    CallId, Caller, Cancellation, Extensions, ledger::Class, semantics::Xid, wire::Frame,
+};
 
 use super::{
     super::{
@@ -28,6 +30,8 @@ pub(in crate::server) struct Kept {
     pub(super) caller: Arc<Caller>,
     pub(super) extensions: Option<Arc<Extensions>>,
     pub(super) target: Target,
+    /// How it is recorded.
+    pub(super) class: Class,
     pub(super) frame: Frame,
     pub(super) deadline: Option<Instant>,
     pub(super) cancellation: Cancellation,
@@ -41,6 +45,7 @@ impl Kept {
     pub(super) fn new<IO: Stream>(
         connection: &Connection<IO>,
         (frame, target, deadline): (Frame, Target, Option<Instant>),
+        class: Class,
         cancellation: Cancellation,
     ) -> Box<Self> {
         let CallId { connection: number, .. } = connection.plain.call_id();
@@ -51,6 +56,7 @@ impl Kept {
             caller: connection.caller.clone(),
             extensions: connection.extensions.clone(),
             target,
+            class,
             frame: frame.detach(),
             deadline,
             cancellation,

@@ -8,6 +8,7 @@
 //! | [`Kept`] | `kept` | a call until it may run |
 //! | [`Call`] | `call` | a call that runs: begun at most once, answered once |
 //! | its handler | `handle` | where it runs |
+//! | interrupted calls | `resolve` | who knows how far they had come |
 //! | its method's demands | `demand` | what it insists on, and what can be promised |
 //! | answers | `answer` | frames that say how their session stands |
 //! | sessions' ends | `expiry` | a timer |
@@ -26,23 +27,29 @@ pub(super) mod demand;
 mod expiry;
 mod handle;
 mod kept;
+mod resolve;
 mod waiter;
 
 use std::sync::{Arc, Weak};
 
 use netrpc_core::{
-    Cancellation, Identity,
-    ledger::{Act, Book, Decision, LedgerLimits, Outcome, Owner, Release, StoreFailed},
+    Cancellation, Fault, Identity,
+    ledger::{
+        Act, Answer, Book, Decision, KeyValue, LedgerLimits, Outcome, Owner, Release, Store,
+        StoreFailed, Transaction, Writes,
+    },
     semantics::{SessionId, Standing, Xid},
+    service::Entry,
+    tracked::NoTxn,
     wire::{self, AckFrame, SessionFrame},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 use self::{kept::Kept, waiter::Waiter};
-use super::Shared;
+use super::{Shared, passage::Target};
 use crate::{
     client::now,
-    ledger::{Kind, Ledger, Random},
+    ledger::{Kind, Ledger, LookUp, Random},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -51,6 +58,12 @@ pub(super) struct Tracked {
     book: Book<Box<Kept>, Waiter, Acting>,
     limits: LedgerLimits,
     random: Random,
+    /// What the ledger is kept in, if in anything.
+    store: Option<Arc<dyn Store>>,
+    /// Whose turn it is to write into that: a handler at a time.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Who remembers what calls have done that do not write into it.
+    completions: Option<Arc<dyn LookUp>>,
     /// Calls that have been released to run, and have not ended.
     running: AtomicUsize,
     /// Told when one of them has, or an outcome is kept.
@@ -71,8 +84,12 @@ struct Acting {
 
 impl Tracked {
     pub(super) fn new(ledger: Ledger, server: Weak<Shared>) -> Arc<Self> {
-        let Ledger { kind, limits, seed } = ledger;
+        let Ledger { kind, limits, seed, completions } = ledger;
         let random = Random::new(seed);
+        let store = match &kind {
+            Kind::Volatile => None,
+            Kind::Kept { store, .. } => Some(store.clone()),
+        };
         Arc::new_cyclic(|tracked| {
             let acting = Acting { tracked: tracked.clone(), server };
             let book = match kind {
@@ -85,6 +102,9 @@ impl Tracked {
                 book,
                 limits,
                 random,
+                store,
+                turn: Arc::default(),
+                completions,
                 running: AtomicUsize::new(0),
                 ended: Notify::new(),
                 expiring: AtomicBool::new(false),
@@ -125,6 +145,24 @@ impl Tracked {
     /// How many calls run, or are about to.
     pub(super) fn running(&self) -> usize {
         self.running.load(Ordering::Acquire)
+    }
+
+    /// Who remembers what calls of this method have done, if anybody does besides the ledger.
+    fn completions_of(&self, method: &str) -> Option<&Arc<dyn LookUp>> {
+        self.completions.as_ref().filter(|completions| completions.covers(method))
+    }
+
+    /// A transaction of the store, if it has such. `turn` ends with it.
+    fn transaction(&self, turn: OwnedMutexGuard<()>) -> Option<Begun> {
+        let transactions = self.store.as_ref()?.transactions()?;
+        let begun = transactions.begin();
+        Some(begun.map(|inner| Box::new(Turned { inner, _turn: turn }) as Box<dyn Transaction>))
+    }
+
+    /// Why a handler has no transaction, if it has none.
+    fn no_txn(&self, target: &Target) -> NoTxn {
+        let of_others = |entry: &Arc<Entry>| self.completions_of(entry.full_name()).is_some();
+        if target.as_ref().is_ok_and(of_others) { NoTxn::Elsewhere } else { NoTxn::NotDeclared }
     }
 
     /// How the session of a call stands; `None` if nothing may be said any more.
@@ -218,6 +256,38 @@ impl Act<Box<Kept>, Waiter> for Acting {
     }
 }
 
+type Begun = Result<Box<dyn Transaction>, StoreFailed>;
+
+/// A transaction, and the turn to have one.
+#[derive(Debug)]
+struct Turned {
+    inner: Box<dyn Transaction>,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Transaction for Turned {
+    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFailed> {
+        self.inner.get(table, key)
+    }
+
+    fn range(&self, table: &str, from: &[u8], to: &[u8]) -> Result<Vec<KeyValue>, StoreFailed> {
+        self.inner.range(table, from, to)
+    }
+
+    fn put(&mut self, table: &str, key: &[u8], value: &[u8]) {
+        self.inner.put(table, key, value);
+    }
+
+    fn delete(&mut self, table: &str, key: &[u8]) {
+        self.inner.delete(table, key);
+    }
+
+    /// The next has its turn then, and waits no longer than until the store has these.
+    fn into_writes(self: Box<Self>) -> Writes {
+        self.inner.into_writes()
+    }
+}
+
 /// Whose the sessions of a peer are that has proved to be this: its names stay when its certificate is
 /// replaced.
 pub(super) fn owner_of(identity: &Identity) -> Owner {
@@ -229,6 +299,11 @@ pub(super) fn owner_of(identity: &Identity) -> Owner {
         .or_else(|| identity.ip_addresses().first().map(|addr| format!("ip:{addr}")));
     let bytes = || identity.certificate().iter().map(|byte| format!("{byte:02x}"));
     named.unwrap_or_else(|| bytes().collect()).into()
+}
+
+/// A fault as the ledger keeps it.
+pub(crate) fn fault_answer(fault: &Fault) -> Answer {
+    answer::of_fault(fault, wire::DEFAULT_MAX_FRAME)
 }
 
 /// What the ledger decides about a call.
