@@ -77,13 +77,20 @@ fn rules_and_citations_match() {
     };
     let mut tests = cited_in("rpc-core/tests");
     tests.extend(cited_in("tests"));
+    tests.extend(cited_in("tests/datagrams"));
     let untested: Vec<_> = rules.difference(&tests).collect();
     assert!(untested.is_empty(), "no test cites {untested:?}");
 
     let mut cited = tests;
-    for dir in
-        ["rpc-core/src", "rpc-core/src/wire", "rpc-core/src/codec", "src/client", "src/server"]
-    {
+    for dir in [
+        "rpc-core/src",
+        "rpc-core/src/wire",
+        "rpc-core/src/codec",
+        "rpc-core/src/datagram",
+        "src/client",
+        "src/server",
+        "src/datagram",
+    ] {
         cited.extend(cited_in(dir));
     }
     let unknown: Vec<_> = cited.difference(&rules).collect();

@@ -51,8 +51,14 @@ impl Cutter {
     }
 
     /// The frame that is whole, if one is; of a very long one, the beginning.
-    pub(super) fn frame(&mut self) -> Option<&mut Vec<u8>> {
-        (self.missing() == 0).then_some(&mut self.frame)
+    pub(super) fn frame(&self) -> Option<&[u8]> {
+        (self.missing() == 0).then_some(&self.frame)
+    }
+
+    /// Puts another frame in the place of the one that is whole.
+    pub(super) fn replace(&mut self, frame: Vec<u8>) {
+        self.frame = frame;
+        self.skipped = 0;
     }
 
     /// That frame is done with.
@@ -99,7 +105,7 @@ mod tests {
                     let taken = cutter.feed(piece).expect("it is ours");
                     piece = &piece[taken..];
                     let Some(frame) = cutter.frame() else { break };
-                    cut.push(frame.clone());
+                    cut.push(frame.to_vec());
                     cutter.next();
                 }
                 assert!(piece.is_empty());

@@ -18,7 +18,7 @@ use crate::sync::Mutex;
 /// How many bytes may lie unread. What comes above is thrown away, as the network does it.
 const ROOM: usize = 256 * 1024;
 
-/// How many calls of a peer may be without an answer; a connection has fewer running and waiting.
+/// How many questions of a peer may be without an answer; a connection has fewer running and waiting.
 const CALLS: usize = 65_536;
 
 /// How long a call may run before the client is told that it is here.
@@ -40,7 +40,8 @@ struct State {
     /// The stream's task, while it waits. Whoever takes it wakes it.
     reader: Option<Waker>,
     seen: Seen,
-    /// The calls that are not answered yet, and since when they are here.
+    /// The calls and other questions that are not answered yet, and since when they are here. None of them
+    /// reaches the engine twice: it would take the second for another with the same number.
     open: HashMap<u64, Instant>,
     /// Those for which no receipt was sent, oldest first; some may be answered by now.
     fresh: VecDeque<(Instant, u64)>,
@@ -141,6 +142,12 @@ impl Inbox {
         }
     }
 
+    /// Whether calls are not answered, and the peer has not left.
+    pub(super) fn owes_answers(&self) -> bool {
+        let state = self.state.lock();
+        !state.ended && !state.open.is_empty()
+    }
+
     /// When a receipt is due next.
     pub(super) fn receipt_due(&self) -> Option<Instant> {
         let mut state = self.state.lock();
@@ -173,7 +180,7 @@ impl State {
         for framed in frames(body) {
             let seq = framed.header.seq;
             match framed.kind {
-                Some(Kind::Request) => {
+                Some(Kind::Request | Kind::Session | Kind::Acknowledgement) => {
                     if let Some(since) = self.open.get(&seq) {
                         count(&counters.repeated);
                         out.again.push((seq, now.saturating_duration_since(*since)));

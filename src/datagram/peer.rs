@@ -82,9 +82,9 @@ impl<S: DatagramSocket> PeerStream<S> {
         if header.length > most {
             let mut fitting = Vec::new();
             fit(&mut fitting, frame, most);
-            *frame = fitting;
+            self.cutter.replace(fitting);
         }
-        let (length, seq) = (frame.len(), header.seq);
+        let (length, seq) = (self.cutter.frame().map_or(0, <[u8]>::len), header.seq);
         debug_assert!(length <= most as usize + HEADER_LEN);
         if !self.packet.fits(length) {
             self.send();
@@ -92,8 +92,11 @@ impl<S: DatagramSocket> PeerStream<S> {
         if let Some(frame) = self.cutter.frame() {
             self.packet.push(frame);
         }
-        if matches!(Kind::from_u8(header.kind), Some(Kind::Reply | Kind::Fault)) {
-            self.answered.push(seq);
+        match Kind::from_u8(header.kind) {
+            Some(Kind::Reply | Kind::Fault | Kind::Session | Kind::Acknowledgement) => {
+                self.answered.push(seq);
+            }
+            Some(Kind::Request | Kind::Cancel | Kind::Ping | Kind::Pong | Kind::GoAway) | None => {}
         }
         self.cutter.next();
     }
@@ -168,6 +171,10 @@ impl<S: DatagramSocket> Unpin for PeerStream<S> {}
 impl<S: DatagramSocket> Drop for PeerStream<S> {
     fn drop(&mut self) {
         self.send();
+        if self.inbox.owes_answers() {
+            // Who waits for them is not to wait in vain (`[datagram.over]`).
+            self.hub.send(&self.prelude(Sort::Over, 0).alone(), &self.key.0);
+        }
         self.hub.leave(self.key.clone());
     }
 }

@@ -15,7 +15,7 @@ use netrpc_core::{
     datagram::{
         FlightLimits, Flights, Framed, Packet, Prelude, Question, Receipts, RtoLimits, Sort, frames,
     },
-    wire::{self, Kind, Preface, RawHead},
+    wire::{self, GoAwayBody, GoAwayCode, HEADER_LEN, Kind, Preface, RawHead},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -60,6 +60,8 @@ pub(crate) struct Stream<S: DatagramSocket> {
 enum Over {
     /// The engine has closed its half, and waits for nothing.
     Shut,
+    /// The server has said why it ends the conversation.
+    Told,
     /// The server does not know the conversation.
     Unknown,
     /// Nobody is there.
@@ -223,7 +225,7 @@ impl<S: DatagramSocket> Stream<S> {
 
     /// Takes the datagram that lies in the buffer.
     fn receive(&mut self, from: &S::Addr, length: usize) {
-        let Stream { server, conversation, pass, flights, input, .. } = self;
+        let Stream { server, conversation, pass, flights, input, over, .. } = self;
         let Ok((prelude, body)) = Prelude::parse(&self.buffer[..length]) else { return };
         // [datagram.conversation]
         if from != server || prelude.conversation != *conversation || prelude.pass != *pass {
@@ -247,6 +249,7 @@ impl<S: DatagramSocket> Stream<S> {
                         Some(Kind::Session) => drop(answered(Question::Session(seq))),
                         Some(Kind::Acknowledgement) => drop(answered(Question::Ack(seq))),
                         Some(Kind::Pong) => drop(answered(Question::Ping(seq))),
+                        Some(Kind::GoAway) if closes_now(&framed) => *over = Some(Over::Told),
                         Some(Kind::Request | Kind::Cancel | Kind::Ping | Kind::GoAway) | None => {}
                     }
                     input.extend_from_slice(framed.bytes);
@@ -255,10 +258,12 @@ impl<S: DatagramSocket> Stream<S> {
             Sort::Receipt => {
                 flights.heard(now);
                 for (seq, age) in Receipts::new(body) {
-                    flights.taken(now, Question::Call(seq), age);
+                    for question in [Question::Call, Question::Session, Question::Ack] {
+                        flights.taken(now, question(seq), age);
+                    }
                 }
             }
-            Sort::Over => self.over = Some(Over::Unknown),
+            Sort::Over => *over = Some(Over::Unknown),
             Sort::Hello | Sort::Welcome | Sort::Refusal => return,
         }
         self.refused = false;
@@ -267,7 +272,7 @@ impl<S: DatagramSocket> Stream<S> {
     /// What the engine is told when nothing comes any more.
     fn error(&self) -> io::Result<()> {
         let (kind, text) = match self.over {
-            None | Some(Over::Shut) => return Ok(()),
+            None | Some(Over::Shut | Over::Told) => return Ok(()),
             Some(Over::Unknown) => (
                 io::ErrorKind::ConnectionReset,
                 "the server knows nothing of this conversation: it has restarted, or has ended it",
@@ -293,6 +298,23 @@ impl<S: DatagramSocket> Stream<S> {
         let over = Prelude { sort: Sort::Over, number: 0, conversation, pass }.alone();
         let mut cx = Context::from_waker(Waker::noop());
         let _ = self.socket.poll_send_to(&mut cx, &over, &self.server);
+    }
+}
+
+/// Whether a go-away is the last that comes: over a stream its end would follow.
+fn closes_now(framed: &Framed<'_>) -> bool {
+    let body = &framed.bytes[HEADER_LEN + framed.head().len()..];
+    match GoAwayBody::parse(body).map(|go_away| go_away.code) {
+        Ok(
+            GoAwayCode::ProtocolError
+            | GoAwayCode::VersionNotSupported
+            | GoAwayCode::EncodingNotSupported
+            | GoAwayCode::TooManyConnections
+            | GoAwayCode::Refused
+            | GoAwayCode::TooFast
+            | GoAwayCode::TooSlow,
+        ) => true,
+        Ok(_) | Err(_) => false,
     }
 }
 

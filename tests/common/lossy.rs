@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -34,6 +34,7 @@ pub struct Done {
     pub doubled: AtomicU64,
     pub overtaken: AtomicU64,
     pub changed: AtomicU64,
+    cut: AtomicBool,
 }
 
 /// A way to a server.
@@ -75,6 +76,11 @@ impl Lossy {
         });
         Lossy { addr, done }
     }
+
+    /// Loses everything from now on, or no more than before.
+    pub fn cut(&self, cut: bool) {
+        self.done.cut.store(cut, Relaxed);
+    }
 }
 
 fn carry(
@@ -84,7 +90,7 @@ fn carry(
     random: &mut Jitter,
     done: &Arc<Done>,
 ) {
-    if random.next() % 100 < faults.lost {
+    if done.cut.load(Relaxed) || random.next() % 100 < faults.lost {
         done.lost.fetch_add(1, Relaxed);
         return;
     }

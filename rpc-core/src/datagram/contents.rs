@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn frames_follow_each_other_until_the_datagram_ends() {
-        // [datagram.frames]
+        // `[datagram.frames]`
         let bytes = three();
         let mut all = frames(&bytes);
         let kinds: Vec<_> = all.by_ref().map(|it| (it.kind, it.header.seq)).collect();
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_is_not_whole_or_has_changed_is_the_end() {
-        // [datagram.frames]
+        // `[datagram.frames]`
         let bytes = three();
         let second = frames(&bytes).nth(1).expect("there are three").bytes.len();
         for cut in HEADER_LEN..HEADER_LEN + second {
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_receipt_has_an_entry_for_each_call() {
-        // [datagram.receipt]
+        // `[datagram.receipt]`
         let mut body = Vec::new();
         assert!(write_receipt(&mut body, 7, Duration::from_micros(20_001), 24));
         assert!(write_receipt(&mut body, u64::MAX, Duration::MAX, 24));

@@ -30,6 +30,9 @@ use crate::{
 /// How long a call that the server is known to have is left alone at most before it is asked about.
 const ASK_TAKEN: Duration = Duration::from_secs(15);
 
+/// What is sent within this time counts as sent at once.
+const BURST: Duration = Duration::from_millis(1);
+
 /// Something that the peer answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Question {
@@ -93,6 +96,9 @@ pub struct Flights {
     heard: Option<Instant>,
     /// Timeouts in a row after which nothing had come, and when the last of them was.
     silence: (u32, Option<Instant>),
+    /// When something was sent last, and what share of its time was added at random to what was sent then: so
+    /// that what was sent together is late together, and sent again in one datagram.
+    burst: Option<(Instant, u32)>,
     /// What an answer has, about: it goes the same way as the question.
     answer: usize,
     counts: FlightCounts,
@@ -134,6 +140,7 @@ impl Flights {
             again: VecDeque::new(),
             heard: None,
             silence: (0, None),
+            burst: None,
             answer: 0,
             counts: FlightCounts::default(),
         }
@@ -190,7 +197,7 @@ impl Flights {
             .filter(|framed| repeats && framed.kind == Some(Kind::Request))
             .and_then(|framed| RequestHead::parse(framed.head()).ok()?.deadline)
             .and_then(|left| now.checked_add(left));
-        let due = now + self.patience(0);
+        let due = self.due_after(now, 0, Duration::MAX);
         self.due.insert((due, question));
         let asked = Asked {
             frame: repeats.then(|| frame.into()),
@@ -341,12 +348,14 @@ impl Flights {
     fn wait(&mut self, now: Instant, question: Question) {
         let Some(asked) = self.asked.get(&question) else { return };
         let before = asked.due;
-        let delay = match asked.state {
-            State::Flying => self.patience(asked.attempts.saturating_sub(1)),
-            State::Taken(times) => self.patience(times).min(ASK_TAKEN),
+        let due = match asked.state {
+            State::Flying => {
+                let failures = asked.attempts.saturating_sub(1);
+                self.due_after(now, failures, Duration::MAX)
+            }
+            State::Taken(times) => self.due_after(now, times, ASK_TAKEN),
             State::Lost => return,
         };
-        let due = now + delay;
         if let Some(before) = before {
             self.due.remove(&(before, question));
         }
@@ -356,12 +365,16 @@ impl Flights {
         }
     }
 
-    /// How long to wait after so many attempts that had no answer: up to half as long again, so that those
-    /// who were lost together do not come back together.
-    fn patience(&mut self, failures: u32) -> Duration {
-        let timeout = self.rto.timeout(failures.max(self.silence.0));
-        let share = self.jitter.next() % 512;
-        timeout + timeout * share as u32 / 1024
+    /// When what is sent now is late, after so many attempts that had no answer: up to half as long again as the
+    /// timeout, so that those who were lost together do not come back together.
+    fn due_after(&mut self, now: Instant, failures: u32, most: Duration) -> Instant {
+        let (begun, share) = match self.burst {
+            Some((begun, share)) if now.saturating_duration_since(begun) < BURST => (begun, share),
+            _ => (now, (self.jitter.next() % 512) as u32),
+        };
+        self.burst = Some((begun, share));
+        let timeout = self.rto.timeout(failures.max(self.silence.0)).min(most);
+        (begun + timeout + timeout * share / 1024).max(now)
     }
 
     fn cost(&self, bytes: usize) -> usize {

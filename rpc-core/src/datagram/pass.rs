@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_pass_is_for_one_address_one_conversation_and_one_server() {
-        // [datagram.pass]
+        // `[datagram.pass]`
         let passes = Passes::new((1, 2));
         let addr = |text: &str| text.parse::<SocketAddr>().expect("an address");
         let pass = passes.pass(&addr("10.0.0.1:1"), 7);

@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn fields_lie_where_the_drawing_says() {
-        // [datagram.prelude]
+        // `[datagram.prelude]`
         let prelude = Prelude {
             sort: Sort::Receipt,
             number: 0x100F_0E0D,
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn every_sort_keeps_its_number() {
-        // [datagram.sorts]
+        // `[datagram.sorts]`
         for (sort, number) in Sort::ALL.into_iter().zip(1..) {
             assert_eq!((sort as u8, Sort::from_u8(number)), (number, Some(sort)));
         }
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_datagram_that_has_changed_in_any_bit_is_broken() {
-        // [datagram.checksum]
+        // `[datagram.checksum]`
         let mut datagram = Prelude::room();
         datagram.extend_from_slice(b"and a body");
         Prelude { sort: Sort::Frames, number: 1, conversation: 2, pass: 3 }.seal(&mut datagram);
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn another_version_is_known_by_its_prelude() {
-        // [datagram.version]
+        // `[datagram.version]`
         let reseal = |mut datagram: Vec<u8>, at: usize, byte: u8| {
             datagram[at] = byte;
             let crc = checksum(&datagram);
