@@ -141,7 +141,7 @@ pub use netrpc_core::{
     CallId, Cancellation, Context, Error, Extensions, Fault, Identity, Metadata, Peer, Refusal,
     dialect::Protocol,
     error::Disconnected,
-    ledger::{Store, StoreFailed},
+    ledger::{LedgerStats, Store, StoreFailed},
     semantics::{Demand, Xid},
     service::{RegisterError, Service},
     tracked::{NoTxn, Txn},

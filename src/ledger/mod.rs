@@ -40,7 +40,7 @@ pub(crate) use random::Random;
 /// |---|---|---|
 /// | [`lease`](Self::lease) | 30 min | a session that was not heard of for so long ends, and its calls are forgotten |
 /// | [`window`](Self::window) | 512 | further calls of the session are to be asked again later |
-/// | [`max_sessions`](Self::max_sessions) | 100,000 | no more are opened until others end |
+/// | [`max_sessions`](Self::max_sessions) | 100,000 | the oldest that was never used makes room, else no more are opened until others end |
 /// | [`max_bytes`](Self::max_bytes) | 256 MiB | new calls are to be asked again later |
 /// | [`max_kept_reply`](Self::max_kept_reply) | 64 KiB | a longer reply is answered once and not kept |
 ///
@@ -139,6 +139,8 @@ impl Ledger {
     }
 
     /// How many sessions there may be at once; 100,000 unless set.
+    ///
+    /// Where there are as many, a session that was opened and never used ends when another is opened.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.limits.sessions = sessions;
         self

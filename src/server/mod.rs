@@ -27,7 +27,7 @@ use netrpc_core::service::MethodTable;
 use netrpc_core::{
     Peer,
     error::Disconnected,
-    ledger::StoreFailed,
+    ledger::{LedgerStats, StoreFailed},
     service::{IntoService, RegisterError, Registry, Service},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -280,6 +280,14 @@ impl Server {
     /// How many connections there are: those being served, and those that are not yet.
     pub fn connections(&self) -> usize {
         self.shared.connections.count()
+    }
+
+    /// What its [`ledger`](ServerBuilder::ledger) has, and what it has done since the server was made; `None`
+    /// without a ledger, or when that has failed.
+    ///
+    /// It looks at every call that the ledger remembers: ask now and then.
+    pub fn ledger_stats(&self) -> Option<LedgerStats> {
+        self.shared.tracked.as_ref()?.stats()
     }
 
     /// Why the server has ended, if its [`ledger`](ServerBuilder::ledger)'s store has failed: what is on the disk

@@ -4,3 +4,4 @@ mod client;
 #[path = "../common/mod.rs"]
 mod common;
 mod server;
+mod tracked;

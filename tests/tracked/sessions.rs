@@ -195,9 +195,16 @@ async fn sessions_of_another_server_or_life_are_told_so() {
 async fn no_more_sessions_are_opened_than_there_may_be() {
     let fixture = Fixture::with(Server::builder().ledger(Ledger::volatile().max_sessions(1)));
     let mut peer = peer(&fixture.server).await;
+    let never_used = peer.open().await;
+    // One that was never used makes room.
     let grant = peer.open().await;
+    let gone = soon(peer.ask_session(1, &SessionFrame::Resume(key(&never_used)))).await;
+    assert_eq!(gone.unwrap_err().0, FaultCode::SessionExpired);
+    let asking = Asking::new(&grant, 1, "Counter.Increment", &());
+    soon(peer.ask(1, &asking)).await;
     let refused = soon(peer.ask_session(1, &SessionFrame::Open)).await.unwrap_err();
     assert_eq!(refused.0, FaultCode::AskAgain);
+    assert!(soon(peer.ask(1, &asking)).await.standing.is_replayed);
     soon(peer.ask_session(2, &SessionFrame::Close(key(&grant)))).await.unwrap();
     peer.open().await;
 }

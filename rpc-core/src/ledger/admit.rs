@@ -64,6 +64,17 @@ impl<C, W> Ledger<C, W> {
         call: impl FnOnce() -> (C, W),
     ) -> Decision<W> {
         let decision = self.decide(now, ask, call);
+        let count = match decision {
+            Decision::Accepted => Some(&mut self.stats.accepted),
+            Decision::Joined { .. } => Some(&mut self.stats.joined),
+            Decision::Replay(_) => Some(&mut self.stats.replayed),
+            Decision::Resolve => Some(&mut self.stats.interrupted),
+            Decision::NoMethod | Decision::Refused(_) => Some(&mut self.stats.refused),
+            Decision::Recall => None,
+        };
+        if let Some(count) = count {
+            *count += 1;
+        }
         match decision {
             // Whoever sent these does not speak for the session, or not sense.
             Decision::Refused(

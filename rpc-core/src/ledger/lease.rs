@@ -100,6 +100,12 @@ impl<C, W> Lease<C, W> {
         }
     }
 
+    /// Whether it was granted, and nothing was heard of it since.
+    pub(super) fn is_unused(&self) -> bool {
+        let is_new = self.incarnation == Incarnation(0) && self.calls.floor() == 0;
+        is_new && self.calls.len() == 0 && self.busy == 0 && self.opening.is_none()
+    }
+
     /// Whether `owner` is whose it is.
     pub(super) fn is_of(&self, owner: Option<&Owner>) -> bool {
         self.owner.is_none() || self.owner.as_ref() == owner

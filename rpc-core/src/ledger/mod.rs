@@ -86,6 +86,29 @@ impl Default for LedgerLimits {
     }
 }
 
+/// What a ledger has, and what it has done since its server began.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct LedgerStats {
+    /// Sessions that have not ended.
+    pub sessions: usize,
+    /// Calls that are remembered of them: those that run, and those that were answered and not
+    /// acknowledged. Of a session that was not heard of since the server began it is not known.
+    pub calls: usize,
+    /// What is counted of these, in bytes.
+    pub bytes: usize,
+    /// Calls that were seen for the first time, and accepted.
+    pub accepted: u64,
+    /// Requests that got the answer of an earlier one.
+    pub replayed: u64,
+    /// Requests that found their call running, and waited for its outcome.
+    pub joined: u64,
+    /// Requests about calls that were interrupted by a crash.
+    pub interrupted: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+}
+
 /// What a call is counted as beyond its answer.
 const ENTRY_BYTES: usize = 128;
 
@@ -105,6 +128,10 @@ pub struct Ledger<C, W> {
     /// What is counted of all calls in the tables.
     bytes: usize,
     is_draining: bool,
+    /// What has become of requests.
+    stats: LedgerStats,
+    /// Sessions in the order in which they were opened; those at the front may be used by now, or gone.
+    unused: VecDeque<SessionId>,
     /// To be kept. Empty unless the ledger is durable.
     changes: Vec<Change>,
     /// To be acted on.
@@ -124,6 +151,8 @@ impl<C, W> Ledger<C, W> {
             ends: VecDeque::new(),
             bytes: 0,
             is_draining: false,
+            stats: LedgerStats::default(),
+            unused: VecDeque::new(),
             changes: Vec::new(),
             releases: Vec::new(),
         }
@@ -196,6 +225,12 @@ impl<C, W> Ledger<C, W> {
     /// Sessions that have not ended.
     pub fn sessions(&self) -> usize {
         self.leases.len()
+    }
+
+    /// What it has, and what it has done. It looks at every call.
+    pub fn stats(&self) -> LedgerStats {
+        let calls = self.leases.values().map(|lease| lease.calls.len()).sum();
+        LedgerStats { sessions: self.leases.len(), calls, bytes: self.bytes, ..self.stats }
     }
 
     /// Whether no call has been accepted that has no outcome yet, handlers that were given up included.

@@ -70,7 +70,8 @@ impl Refusal {
     pub fn fault(self) -> Fault {
         let text = match self {
             Refusal::WrongDomain => {
-                "the call's session is of another domain: this server's ledger is not the one that knows it"
+                "the call's session is of another ledger: the server has restarted and its ledger is volatile, or \
+                 this is another server"
             }
             Refusal::WrongEpoch => {
                 "the server has restarted since and remembers nothing of the call (its ledger is volatile)"

@@ -22,7 +22,7 @@ pub struct SessionClaim<'a> {
 }
 
 impl<C, W> Ledger<C, W> {
-    /// Opens a session; it is [released](Release::Granted) when that is kept.
+    /// Opens a session; where there are too many, the oldest that was never used ends for it. It is [released](Release::Granted) when that is kept.
     ///
     /// # Errors
     /// If there are too many, or the server is shutting down.
@@ -36,13 +36,14 @@ impl<C, W> Ledger<C, W> {
         if self.is_draining {
             return Err(Refusal::Later(Later::Draining));
         }
-        if self.leases.len() >= self.limits.sessions {
+        if self.leases.len() >= self.limits.sessions && !self.make_room() {
             return Err(Refusal::Later(Later::Sessions));
         }
         let session = SessionId(self.next_session);
         self.next_session += 1;
         self.leases.insert(session, Lease::new(now, secret, owner.clone(), waiter));
         self.ends.push_back((now + self.limits.lease, session));
+        self.unused.push_back(session);
         self.note(Change::Opened { session, secret, owner });
         Ok(session)
     }
@@ -180,6 +181,17 @@ impl<C, W> Ledger<C, W> {
         }
     }
 
+    /// Ends the oldest session that was opened and never used: who only opens sessions keeps nobody out.
+    fn make_room(&mut self) -> bool {
+        while let Some(session) = self.unused.pop_front() {
+            if self.leases.get(&session).is_some_and(Lease::is_unused) {
+                self.forget(session);
+                return true;
+            }
+        }
+        false
+    }
+
     fn lease(&mut self, domain: Domain, session: SessionId) -> Result<&mut Lease<C, W>, Refusal> {
         if domain != self.domain {
             return Err(Refusal::WrongDomain);
@@ -221,6 +233,10 @@ impl<C, W> Ledger<C, W> {
         if self.ends.len() > 2 * self.leases.len() + 64 {
             let leases = &self.leases;
             self.ends.retain(|(_, session)| leases.contains_key(session));
+        }
+        if self.unused.len() > 2 * self.leases.len() + 64 {
+            let leases = &self.leases;
+            self.unused.retain(|session| leases.get(session).is_some_and(Lease::is_unused));
         }
     }
 }

@@ -65,6 +65,11 @@ impl<E> Window<E> {
         slots.filter_map(move |(index, slot)| Some((first + index as u64, slot?)))
     }
 
+    /// How many entries there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.iter().flatten().count()
+    }
+
     fn index(&self, seq: u64) -> Option<usize> {
         usize::try_from(seq.checked_sub(self.floor + 1)?).ok()
     }
@@ -102,6 +107,7 @@ mod tests {
                     _ => {}
                 }
                 prop_assert_eq!(window.floor(), floor);
+                prop_assert_eq!(window.len(), model.len());
                 prop_assert!(!matches!(window.slots.back(), Some(None)));
                 for seq in 0..30 {
                     prop_assert_eq!(window.get_mut(seq).copied(), model.get(&seq).copied());

@@ -70,6 +70,8 @@ struct State {
     running: usize,
     /// Whether one has run, wholly or in part.
     ran: bool,
+    /// What it has failed with, if it has.
+    failed: Option<Fault>,
     /// Who waits, if the ledger does not know of the call.
     waiter: Option<Waiter>,
 }
@@ -106,7 +108,7 @@ impl Call {
         let Kept { cancellation, slot, waiter, server: _, .. } = kept;
         let seen = Arc::new(TrackedCall::new(xid, tracked.no_txn(&target)));
         tracked.running.fetch_add(1, Ordering::AcqRel);
-        let state = State { phase: Phase::Waiting, running: 0, ran: false, waiter };
+        let state = State { phase: Phase::Waiting, running: 0, ran: false, failed: None, waiter };
         let state = Mutex::new(state);
         let call = Call {
             tracked,
@@ -297,10 +299,8 @@ impl Run {
             Phase::Closed => return Err(session::expired()),
             // Once more, by a layer: if nothing has come of the first.
             Phase::Begun if !state.ran && state.running == 0 => {}
-            Phase::Begun | Phase::Over => {
-                let text = "the call runs at most once, and a layer would have run it again";
-                return Err(Fault::with_code(FaultCode::Failed, text));
-            }
+            // A layer tries again what must not run twice: it gets what it got.
+            Phase::Begun | Phase::Over => return Err(state.failed.clone().unwrap_or_else(twice)),
         }
         state.running += 1;
         self.begun = true;
@@ -309,7 +309,10 @@ impl Run {
 
     /// It has ended.
     pub(super) fn end(mut self, outcome: Result<(), Fault>) -> Result<(), Fault> {
-        self.ran = outcome.as_ref().map_or_else(|fault| fault.code().may_have_run(), |()| true);
+        if let Err(fault) = &outcome {
+            self.ran = fault.code().may_have_run();
+            self.call.state.lock().failed = Some(fault.clone());
+        }
         outcome
     }
 
@@ -326,6 +329,11 @@ impl Drop for Run {
             state.ran |= self.ran;
         }
     }
+}
+
+fn twice() -> Fault {
+    let text = "the call runs at most once, and a layer would have run it again";
+    Fault::with_code(FaultCode::Failed, text)
 }
 
 impl Tracked {

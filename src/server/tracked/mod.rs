@@ -35,8 +35,8 @@ use std::sync::{Arc, Weak};
 use netrpc_core::{
     Cancellation, Fault, Identity,
     ledger::{
-        Act, Answer, Book, Decision, KeyValue, LedgerLimits, Outcome, Owner, Release, Store,
-        StoreFailed, Transaction, Writes,
+        Act, Answer, Book, Decision, KeyValue, LedgerLimits, LedgerStats, Outcome, Owner, Release,
+        Store, StoreFailed, Transaction, Writes,
     },
     semantics::{SessionId, Standing, Xid},
     service::Entry,
@@ -122,6 +122,11 @@ impl Tracked {
     /// Why nothing is answered any more.
     pub(super) fn failure(&self) -> Option<&StoreFailed> {
         self.book.failure()
+    }
+
+    /// What the ledger has, and has done.
+    pub(super) fn stats(&self) -> Option<LedgerStats> {
+        self.book.with(|ledger| ledger.stats()).ok()
     }
 
     /// Lets no new call run from now on.

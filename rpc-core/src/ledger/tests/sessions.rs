@@ -58,6 +58,7 @@ fn who_resumes_last_is_granted_the_session() {
 fn there_are_only_so_many_sessions() {
     let mut ledger = open(false);
     ledger.limits.sessions = 1;
+    run(&mut ledger, 1, "one");
     let full = Err(Refusal::Later(Later::Sessions));
     assert_eq!(ledger.open(start(), SECRET, None, 1), full);
     ledger.close(&claim(SECRET)).unwrap();
@@ -65,6 +66,33 @@ fn there_are_only_so_many_sessions() {
     ledger.drain();
     let draining = Err(Refusal::Later(Later::Draining));
     assert_eq!(ledger.open(start(), SECRET, None, 1), draining);
+}
+
+#[test]
+fn a_session_that_was_never_used_makes_room_for_another() {
+    let mut ledger = open(true);
+    ledger.limits.sessions = 2;
+    let open = |ledger: &mut TestLedger| ledger.open(start(), SECRET, None, 1);
+    assert_eq!(open(&mut ledger), Ok(SessionId(2)));
+    // The oldest; but not one that is not granted yet.
+    assert_eq!(open(&mut ledger), Ok(SessionId(3)));
+    assert!(matches!(ledger.changes.last(), Some(Change::Opened { .. })));
+    let gone = refused_by(ask(&mut ledger, &stamp(1)));
+    assert_eq!(gone, Refusal::Expired);
+    assert_eq!(open(&mut ledger), Err(Refusal::Later(Later::Sessions)));
+    keep(&mut ledger);
+    assert_eq!(
+        open(&mut ledger),
+        Err(Refusal::Later(Later::Sessions)),
+        "seen once, and passed over"
+    );
+}
+
+fn refused_by(decision: Decision<u32>) -> Refusal {
+    match decision {
+        Decision::Refused(refusal) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
 }
 
 #[test]
@@ -97,6 +125,7 @@ fn sessions_that_come_and_go_leave_nothing_behind() {
         released(&mut ledger);
     }
     assert!(ledger.ends.len() <= 64, "{}", ledger.ends.len());
+    assert!(ledger.unused.len() <= 65, "{}", ledger.unused.len());
 }
 
 #[test]
