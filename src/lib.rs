@@ -133,6 +133,8 @@ pub use client::{
     Call, CallOptions, CallWithMetadata, Client, ClientBuilder, ConnectionState, MethodName,
     Reconnect, Semantics, TypedMethod,
 };
+#[cfg(feature = "durable")]
+pub use client::{LogSync, Receipt, Recovered, RecoveredCall};
 pub use datagram::{Conversations, DatagramCounts, DatagramSocket};
 #[cfg(feature = "durable")]
 pub use ledger::OpenError;

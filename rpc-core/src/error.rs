@@ -120,6 +120,16 @@ pub enum Error {
         cause: Arc<Disconnected>,
     },
 
+    /// The client's log, which calls that run exactly once are written to before they are sent, cannot be used.
+    #[error("the client's log cannot be used")]
+    Log {
+        /// Whether the call was written to it, as far as is known: then it is sent when the log is opened again.
+        may_have_run: bool,
+        /// What is wrong with it.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     /// No connection could be made.
     #[error("cannot connect to {addr}")]
     Connect {
@@ -151,6 +161,7 @@ impl Error {
             | Error::Connect { .. } => false,
             Error::Deadline { may_have_run }
             | Error::Layer { may_have_run, .. }
+            | Error::Log { may_have_run, .. }
             | Error::Shutdown { may_have_run, .. } => *may_have_run,
         }
     }

@@ -88,6 +88,7 @@ impl Error {
             Error::Deadline { may_have_run: true } => FaultCode::DeadlineExceeded.kind(),
             Error::Cancelled(_) => FaultCode::Cancelled.kind(),
             Error::Layer { .. } => "layer",
+            Error::Log { .. } => "log",
             Error::Server(_) => FaultCode::Failed.kind(),
             Error::QueueFull { .. } => "queue_full",
             Error::TooManyCalls { .. } => "too_many_calls",

@@ -1,8 +1,10 @@
 //! How a client connects, and what it allows its server and its callers.
 
-#[cfg(unix)]
+#[cfg(any(unix, feature = "durable"))]
 use std::path::Path;
 use std::{future::Future, io, time::Duration};
+#[cfg(feature = "durable")]
+use std::{path::PathBuf, sync::Arc};
 
 use netrpc_core::{
     datagram::{self, DATAGRAM_LENGTHS, MAX_DATAGRAM},
@@ -12,6 +14,10 @@ use netrpc_core::{
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Client, Reconnect};
+#[cfg(feature = "durable")]
+use super::{LogSync, tracked::log_error};
+#[cfg(feature = "durable")]
+use crate::sync::Mutex;
 use crate::{
     Address, CallOptions, Connector, DatagramSocket, Error, Tcp,
     datagram::{Datagrams, Manner, Udp},
@@ -74,6 +80,23 @@ impl Wire {
     }
 }
 
+/// Where a client's log comes from.
+#[cfg(feature = "durable")]
+#[derive(Debug, Clone)]
+enum LogSource {
+    Path(PathBuf),
+    /// Taken by the first client.
+    Open(Arc<Mutex<Option<netrpc_log::Log>>>, LogSync),
+}
+
+/// The log of a client that is being made, if it has one.
+#[cfg(feature = "durable")]
+pub(super) type OpenLog = Option<(netrpc_log::Log, LogSync)>;
+
+/// There are no logs.
+#[cfg(not(feature = "durable"))]
+pub(super) struct OpenLog;
+
 /// Configures a [`Client`] before it connects.
 ///
 /// ```no_run
@@ -96,6 +119,8 @@ pub struct ClientBuilder {
     observer: ClientObserver,
     tls: ClientTls,
     reconnect: Option<Reconnect>,
+    #[cfg(feature = "durable")]
+    log: Option<LogSource>,
     #[cfg(feature = "tower")]
     pub(super) layers: super::layer::Layers,
     #[cfg(feature = "go")]
@@ -127,6 +152,8 @@ impl ClientBuilder {
             observer: ClientObserver::default(),
             tls: ClientTls::default(),
             reconnect: None,
+            #[cfg(feature = "durable")]
+            log: None,
             #[cfg(feature = "tower")]
             layers: Default::default(),
             #[cfg(feature = "go")]
@@ -252,6 +279,38 @@ impl ClientBuilder {
     /// one are still answered.
     pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
         self.reconnect = Some(reconnect);
+        self
+    }
+
+    /// Writes calls under [`Semantics::ExactlyOnce`](crate::Semantics::ExactlyOnce) to this file before they are
+    /// sent, so that a crash of the client loses none and repeats none.
+    ///
+    /// The file is made if it is not there; it belongs to one client at a time, and to one server. A call is sent
+    /// when it is on disk: those who call at the same time share a sync, and no worker of the runtime waits for it.
+    /// When the file is opened again after a crash, the calls whose outcome was not taken are sent again under their
+    /// own numbers, and [`Client::recovered`] tells what became of them by their [tags](CallOptions::tag). Metadata
+    /// is not kept.
+    ///
+    /// A client with a log connects again: [`Reconnect::new`] unless [`reconnect`](Self::reconnect) says how. Calls of
+    /// other semantics do not touch the log.
+    ///
+    /// Stop with [`close`](Client::close): what is under way then stays in the log, and is recovered by the next
+    /// process. A call that is dropped or whose time is over is given up, in the log too. When the log cannot be
+    /// written any more, calls fail with [`Error::Log`] and are not sent.
+    ///
+    /// # Errors
+    /// Those of `dial` and its kin: [`Error::Log`] if the file cannot be opened, is damaged, is locked by another
+    /// process, or is no log of this version. Nothing in it is changed then.
+    #[cfg(feature = "durable")]
+    pub fn log(mut self, path: impl AsRef<Path>) -> Self {
+        self.log = Some(LogSource::Path(path.as_ref().to_owned()));
+        self
+    }
+
+    /// The same with a log that is open already, on whatever medium. It is for the first client that is made.
+    #[cfg(feature = "durable")]
+    pub fn log_with(mut self, log: netrpc_log::Log, sync: LogSync) -> Self {
+        self.log = Some(LogSource::Open(Arc::new(Mutex::new(Some(log))), sync));
         self
     }
 
@@ -417,10 +476,11 @@ impl ClientBuilder {
 
     /// Connects, and again later where it was told to.
     async fn open(mut self, connector: impl Connector) -> Result<Client, Error> {
+        let log = self.open_log().await?;
         let client = match self.reconnect.take() {
             Some(reconnect) => {
                 let (options, observer) = (self.options, self.observer);
-                Client::open(connector, self.limits, reconnect, options, observer).await?
+                Client::open(connector, self.limits, reconnect, options, observer, log).await?
             }
             None => {
                 let stream = transport::connect(&connector, self.limits.connect).await?;
@@ -432,6 +492,33 @@ impl ClientBuilder {
         Ok(client)
     }
 
+    /// Opens the log, if there is to be one.
+    #[cfg(feature = "durable")]
+    async fn open_log(&mut self) -> Result<OpenLog, Error> {
+        let Some(source) = self.log.take() else { return Ok(None) };
+        self.reconnect.get_or_insert_default();
+        match source {
+            LogSource::Path(path) => {
+                let opening = tokio::task::spawn_blocking(|| netrpc_log::Log::open(path));
+                let opened = opening.await.map_err(|gone| log_error(gone, false))?;
+                Ok(Some((opened.map_err(|error| log_error(error, false))?, LogSync::Thread)))
+            }
+            LogSource::Open(log, sync) => match log.lock().take() {
+                Some(log) => Ok(Some((log, sync))),
+                None => {
+                    let text = "another client was made with this log";
+                    Err(log_error(io::Error::other(text), false))
+                }
+            },
+        }
+    }
+
+    #[cfg(not(feature = "durable"))]
+    #[allow(clippy::unused_async)] // as the other's
+    async fn open_log(&mut self) -> Result<OpenLog, Error> {
+        Ok(OpenLog)
+    }
+
     fn tcp(&self, addr: impl Address) -> Tcp {
         Tcp::new(addr).timeout(self.limits.connect)
     }
@@ -439,11 +526,13 @@ impl ClientBuilder {
     /// Speaks over a stream that is connected already; Go's `rpc.NewClient(conn)`.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime, or if there is to be a log: a stream that was given cannot be made again.
     pub fn connect<IO>(self, stream: IO) -> Client
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        #[cfg(feature = "durable")]
+        assert!(self.log.is_none(), "a client with a log connects again: use `connect_with`");
         let stream = self.tls.stream(stream, self.limits.wire.is_none());
         let client = Client::start(stream, self.limits, self.options, self.observer);
         #[cfg(feature = "tower")]

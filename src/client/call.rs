@@ -62,6 +62,8 @@ enum State {
     #[cfg(feature = "tower")]
     Layered(Journey),
     Done,
+    /// Done, and settled when this is dropped.
+    Unsettled(#[allow(dead_code)] Box<tracked::Number>),
 }
 
 struct Waiting {
@@ -148,7 +150,7 @@ impl<R> Call<R> {
                 mem::take(&mut self.observed).detach();
                 return journey.detach();
             }
-            State::Failed(_) | State::Done => return,
+            State::Failed(_) | State::Done | State::Unsettled(_) => return,
         };
         mem::take(&mut self.observed).detach();
         let Some(again) = &waiting.again else {
@@ -163,6 +165,39 @@ impl<R> Call<R> {
     /// A future of the reply together with the metadata the handler sent with it.
     pub fn with_metadata(self) -> CallWithMetadata<R> {
         CallWithMetadata { call: self }
+    }
+
+    /// A future of the outcome together with what keeps it from being forgotten.
+    ///
+    /// Without a receipt the outcome of a call that a [log](crate::ClientBuilder::log) knows counts as taken when
+    /// the handle is dropped. A process that dies right then finds nothing of the call in its log any more,
+    /// and nothing that it had noted of it either.
+    ///
+    /// ```no_run
+    /// # use netrpc::{Client, Error};
+    /// # fn note(_: Result<u64, Error>) {}
+    /// # async fn f(client: Client) {
+    /// let (outcome, receipt) = client.go("Bank.Debit", &7u64).with_receipt().await;
+    /// note(outcome); // on disk, that is
+    /// receipt.settle();
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Dropping it gives the call up, as dropping the handle does.
+    #[cfg(feature = "durable")]
+    pub async fn with_receipt(mut self) -> (Result<R, Error>, super::Receipt)
+    where
+        R: DeserializeOwned,
+    {
+        let answer = poll_fn(|cx| self.poll_answer(cx)).await;
+        let result = self.conclude(answer.and_then(read));
+        mem::take(&mut self.observed).finish(result.as_ref());
+        let number = match mem::replace(&mut self.state, State::Done) {
+            State::Unsettled(number) => Some(*number),
+            _ => None,
+        };
+        (result, super::Receipt::new(number))
     }
 
     /// What `read` makes of the answer, with what is known of earlier attempts.
@@ -186,8 +221,8 @@ impl<R> Call<R> {
                 return Poll::Ready(Err(error));
             }
             State::Tracked(journey) => {
-                let told = ready!(journey.poll_answer(cx));
-                self.state = State::Done;
+                let (told, number) = ready!(journey.poll_answer(cx));
+                self.state = number.map_or(State::Done, |it| State::Unsettled(Box::new(it)));
                 return Poll::Ready(told.map(|Told { answer, in_doubt }| {
                     self.in_doubt = in_doubt;
                     answer
@@ -199,7 +234,7 @@ impl<R> Call<R> {
                 self.state = State::Done;
                 return Poll::Ready(answer);
             }
-            State::Done => panic!("`Call` polled after completion"),
+            State::Done | State::Unsettled(_) => panic!("`Call` polled after completion"),
         };
         if let Poll::Ready(outcome) = waiting.poll_outcome(cx) {
             self.in_doubt = waiting.may_have_run();
@@ -280,7 +315,7 @@ impl<R> fmt::Debug for Call<R> {
             State::Tracked(_) => f.write_str("Call(once)"),
             #[cfg(feature = "tower")]
             State::Layered(_) => f.write_str("Call(in layers)"),
-            State::Done => f.write_str("Call(done)"),
+            State::Done | State::Unsettled(_) => f.write_str("Call(done)"),
         }
     }
 }

@@ -5,6 +5,8 @@
 //!
 //! Lock order: a line's state, then a connection's; neither is held while a waker is woken.
 
+#[cfg(feature = "durable")]
+use std::sync::OnceLock;
 use std::{
     fmt,
     future::Future,
@@ -21,6 +23,8 @@ use netrpc_core::{
 };
 use tokio::sync::Notify;
 
+#[cfg(feature = "durable")]
+use super::Recovered;
 use super::{
     Handle,
     builder::ClientLimits,
@@ -45,6 +49,10 @@ pub(crate) struct Line {
     runtime: Runtime,
     /// Those of its tracked calls.
     sessions: Arc<Sessions>,
+    /// Those of calls that a log knows, if there is one.
+    logged: Option<Arc<Sessions>>,
+    #[cfg(feature = "durable")]
+    recovered: OnceLock<Recovered>,
     this: Weak<Line>,
     state: Mutex<State>,
     /// Told when the phase has changed.
@@ -74,6 +82,7 @@ impl Line {
         limits: ClientLimits,
         reconnect: Reconnect,
         observer: ClientObserver,
+        logged: impl FnOnce(WeakRoute, u64) -> Option<Arc<Sessions>>,
     ) -> Result<Arc<Line>, Error> {
         let dialer = Arc::new(Dialer { connector, observer });
         let first = if reconnect.lazy { None } else { Some(dialer.dial(limits.connect).await?) };
@@ -95,6 +104,9 @@ impl Line {
                     &limits,
                     reconnect.jitter_seed(),
                 ),
+                logged: logged(WeakRoute::Line(this.clone()), !reconnect.jitter_seed()),
+                #[cfg(feature = "durable")]
+                recovered: OnceLock::new(),
                 this: this.clone(),
                 state: Mutex::new(State {
                     phase,
@@ -191,6 +203,7 @@ impl Line {
         if noted {
             tracing::debug!(server = %self.dialer.server(), "connected");
             self.sessions.connected();
+            self.logged.iter().for_each(|logged| logged.connected());
         }
     }
 
@@ -270,6 +283,22 @@ impl Line {
 
     pub(super) fn sessions(&self) -> &Arc<Sessions> {
         &self.sessions
+    }
+
+    /// What its log has remembered.
+    #[cfg(feature = "durable")]
+    pub(super) fn recovers(&self, recovered: Recovered) {
+        let _ = self.recovered.set(recovered);
+    }
+
+    #[cfg(feature = "durable")]
+    pub(super) fn recovered(&self) -> Recovered {
+        self.recovered.get().cloned().unwrap_or_else(Recovered::none)
+    }
+
+    /// The sessions of calls that a log knows.
+    pub(super) fn logged(&self) -> Option<&Arc<Sessions>> {
+        self.logged.as_ref()
     }
 
     pub(super) fn runtime(&self) -> &Runtime {

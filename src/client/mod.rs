@@ -53,10 +53,13 @@ pub use reconnect::{ConnectionState, Reconnect};
 use again::{Again, can_be_sent_again};
 use attempt::Attempt;
 use builder::ClientLimits;
+use builder::OpenLog;
 use line::{Line, is_hopeless};
 use options::End;
 use route::{Route, WeakRoute};
 use shared::{Answer, NotReady, Queued, Request, Shared};
+#[cfg(feature = "durable")]
+pub use tracked::{LogSync, Receipt, Recovered, RecoveredCall};
 use tracked::{Sessions, Told, Tracked};
 
 /// A connection to a server, to call its methods by name.
@@ -201,10 +204,31 @@ impl Client {
         reconnect: Reconnect,
         options: CallOptions,
         observer: ClientObserver,
+        log: OpenLog,
     ) -> Result<Client, Error> {
-        let line = Line::open(connector, limits, reconnect, observer.clone()).await?;
+        #[cfg(feature = "durable")]
+        let (line, kept) = {
+            let mut kept = None;
+            let logged = |route, seed| {
+                let (sessions, its) = Sessions::logged(route, &limits, seed, log?);
+                kept = Some(its);
+                Some(sessions)
+            };
+            let line = Line::open(connector, limits, reconnect, observer.clone(), logged).await?;
+            (line, kept)
+        };
+        #[cfg(not(feature = "durable"))]
+        let line = {
+            let OpenLog = log;
+            Line::open(connector, limits, reconnect, observer.clone(), |_, _| None).await?
+        };
+        let route = Route::Line(line);
+        #[cfg(feature = "durable")]
+        if let (Route::Line(line), Some(kept)) = (&route, kept) {
+            line.recovers(kept.recover(&route));
+        }
         Ok(Client {
-            route: Route::Line(line),
+            route,
             options: Arc::new(options),
             observer,
             #[cfg(feature = "tower")]
@@ -333,7 +357,9 @@ impl Client {
         A: Arguments + ?Sized,
     {
         let call = self.tracked(method, args, observed)?;
-        let Told { answer, in_doubt } = call.finish().await?;
+        // Settled when this returns: the outcome is taken.
+        let (told, _number) = call.finish().await;
+        let Told { answer, in_doubt } = told?;
         let outcome = read(answer);
         if in_doubt { outcome.map_err(repeat::doubt) } else { outcome }
     }
@@ -352,8 +378,9 @@ impl Client {
         let mut body = Vec::new();
         args.encode(&connection.shared.format, &mut body).map_err(Error::Encode)?;
         let metadata = self.metadata(&connection, observed).into_owned();
-        let semantics = self.options.how_often();
-        Ok(Tracked::new(self.route.clone(), method, body, metadata, end, semantics))
+        let (semantics, tag) = (self.options.how_often(), self.options.tagged()?);
+        let along = (metadata, tag);
+        Ok(Tracked::new(self.route.clone(), method, body, along, end, semantics))
     }
 
     /// Starts a call and gives its handle; Go's `client.Go`, whose `Done` is the handle itself.
@@ -533,7 +560,9 @@ impl Client {
     /// # Cancel safety
     /// The connection ends also if the future is dropped after its first poll.
     pub async fn close(&self) {
-        self.route.sessions().part(&self.route).await;
+        for sessions in self.route.all_sessions() {
+            sessions.part(&self.route).await;
+        }
         match &self.route {
             Route::One(connection) => connection.shared.close().await,
             Route::Line(line) => line.close().await,
@@ -562,6 +591,31 @@ impl Client {
                     connection.shared.sent().await;
                 }
             }
+        }
+    }
+
+    /// The calls that the client's [log](ClientBuilder::log) remembered when the client was made: those of the
+    /// process before it whose outcome was not settled. They are sent again under their own numbers, whether or not
+    /// anybody asks for them here.
+    ///
+    /// ```no_run
+    /// # use netrpc::{Client, Error};
+    /// # fn note(_: &[u8], _: Result<u64, Error>) {}
+    /// # async fn f(client: Client) {
+    /// let recovered = client.recovered();
+    /// while let Some(call) = recovered.next().await {
+    ///     let tag = call.tag().to_vec();
+    ///     let (outcome, receipt) = call.outcome::<u64>();
+    ///     note(&tag, outcome);
+    ///     receipt.settle(); // from now on nobody remembers it
+    /// }
+    /// # }
+    /// ```
+    #[cfg(feature = "durable")]
+    pub fn recovered(&self) -> Recovered {
+        match &self.route {
+            Route::One(_) => Recovered::none(),
+            Route::Line(line) => line.recovered(),
         }
     }
 
@@ -612,7 +666,7 @@ impl Client {
             stack.ready().await;
         }
         if self.options.how_often().is_tracked() {
-            self.route.sessions().ready().await?;
+            self.route.sessions(self.options.how_often()).ready().await?;
         }
         let line = match &self.route {
             Route::One(connection) => {

@@ -1,6 +1,9 @@
 //! How a call is to be made.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use netrpc_core::{Context, Error, Metadata, semantics::Semantics, trace::TraceContext};
 
@@ -25,6 +28,7 @@ pub struct CallOptions {
     deadline: Option<Instant>,
     wait_for_ready: Option<bool>,
     semantics: Option<Semantics>,
+    tag: Option<Arc<[u8]>>,
     pub(crate) metadata: Metadata,
 }
 
@@ -148,6 +152,16 @@ impl CallOptions {
         self
     }
 
+    /// What each call is known by in the client's log, to whoever recovers it after a crash: an order's number, say.
+    /// At most 65,535 bytes; of no effect without a log.
+    ///
+    /// The server does not hear of it.
+    #[cfg(feature = "durable")]
+    pub fn tag(mut self, tag: impl AsRef<[u8]>) -> Self {
+        self.tag = Some(tag.as_ref().into());
+        self
+    }
+
     /// Sends an entry of metadata with each call; an entry of the same key is replaced.
     ///
     /// A call with more than 64 entries, or 16 KiB of them, fails with
@@ -177,6 +191,7 @@ impl CallOptions {
             deadline: earliest(self.deadline, over.deadline),
             wait_for_ready: over.wait_for_ready.or(self.wait_for_ready),
             semantics: over.semantics.or(self.semantics),
+            tag: over.tag.or_else(|| self.tag.clone()),
             metadata,
         }
     }
@@ -205,6 +220,21 @@ impl CallOptions {
     #[inline]
     pub(crate) fn repeats(&self) -> bool {
         self.how_often() != Semantics::Maybe
+    }
+
+    /// What calls are known by in a log.
+    ///
+    /// # Errors
+    /// If that is too long.
+    pub(crate) fn tagged(&self) -> Result<Arc<[u8]>, Error> {
+        match &self.tag {
+            None => Ok(Arc::default()),
+            Some(tag) if tag.len() <= usize::from(u16::MAX) => Ok(tag.clone()),
+            Some(tag) => {
+                let text = format!("its tag has {} bytes, the limit is {}", tag.len(), u16::MAX);
+                Err(Error::TooLarge(text))
+            }
+        }
     }
 
     /// How often calls may run.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use netrpc_core::{Error, error::Disconnected};
+use netrpc_core::{Error, error::Disconnected, semantics::Semantics};
 
 use super::{Handle, Unsent, line::Line, shared::Leaving, tracked::Sessions};
 
@@ -68,13 +68,26 @@ impl Route {
         }
     }
 
-    pub(super) fn sessions(&self) -> &Arc<Sessions> {
+    /// Where calls of this kind get their numbers.
+    pub(super) fn sessions(&self, semantics: Semantics) -> &Arc<Sessions> {
         match self {
             Route::One(connection) => {
                 connection.sessions.as_ref().expect("this one is no line's connection")
             }
-            Route::Line(line) => line.sessions(),
+            Route::Line(line) => match line.logged() {
+                Some(logged) if semantics == Semantics::ExactlyOnce => logged,
+                _ => line.sessions(),
+            },
         }
+    }
+
+    /// All that there are.
+    pub(super) fn all_sessions(&self) -> impl Iterator<Item = &Arc<Sessions>> {
+        let logged = match self {
+            Route::One(_) => None,
+            Route::Line(line) => line.logged(),
+        };
+        [self.sessions(Semantics::AtMostOnce)].into_iter().chain(logged)
     }
 }
 

@@ -10,6 +10,8 @@ mod bank;
 mod blocking;
 #[cfg(feature = "tower")]
 mod layers;
+#[cfg(feature = "durable")]
+mod log;
 mod net;
 mod protocol;
 mod script;

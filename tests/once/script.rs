@@ -110,6 +110,29 @@ impl Peer {
         self.raw.send(&out).await;
     }
 
+    /// The client is to resume this session, which goes on as `next`.
+    pub async fn resume(&mut self, grant: &Grant, next: &Grant) {
+        let seq = self.resuming(grant).await;
+        let mut out = Vec::new();
+        wire::write_session(&mut out, seq, &SessionFrame::Granted(*next));
+        self.raw.send(&out).await;
+    }
+
+    /// The client is to resume this session, which is not there.
+    pub async fn resume_refused(&mut self, grant: &Grant, code: FaultCode) {
+        let seq = self.resuming(grant).await;
+        self.plain_fault(seq, code, "it is not there").await;
+    }
+
+    async fn resuming(&mut self, grant: &Grant) -> u64 {
+        let asked = self.next().await;
+        assert_eq!(asked.kind, Kind::Session, "{asked:?}");
+        let Grant { domain, session, secret, .. } = *grant;
+        let key = SessionKey { domain, session, secret };
+        assert_eq!(SessionFrame::parse(asked.body_slice()), Ok(SessionFrame::Resume(key)));
+        asked.seq
+    }
+
     /// The client is to open a session, and does not get one.
     pub async fn refuse(&mut self, code: FaultCode, text: &str) {
         let asked = self.next().await;
@@ -150,7 +173,7 @@ impl Peer {
         }
     }
 
-    fn asked(frame: &Frame) -> Asked {
+    pub fn asked(frame: &Frame) -> Asked {
         let head = RequestHead::parse(frame.head()).unwrap();
         let stamp = head.stamp.expect("it is tracked").decode();
         assert!(stamp.is_proved(&SECRET));

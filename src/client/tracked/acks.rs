@@ -49,6 +49,14 @@ impl Sessions {
         self.look();
     }
 
+    /// What is to be said of the present session before its client goes.
+    pub(super) fn last_ack(&self) -> Option<AckFrame> {
+        let mut state = self.state.lock();
+        let series = state.current.as_mut()?;
+        series.last_ack()?;
+        Some(acknowledgement(series))
+    }
+
     fn step(&self) -> Step {
         // Looked up before: a line's lock is not taken under this one.
         let connection = self.connection();

@@ -10,7 +10,7 @@ use std::{
 use netrpc_core::{Error, error::Disconnected};
 use tokio::sync::Notify;
 
-use super::{Told, Tracked};
+use super::{Ended, Tracked};
 use crate::{
     client::builder::ClientLimits,
     sync::{JoinHandle, Mutex},
@@ -33,7 +33,7 @@ struct Place {
 
 /// A call in a task of its own.
 pub(in crate::client) struct Journey {
-    task: JoinHandle<Result<Told, Error>>,
+    task: JoinHandle<Ended>,
     is_detached: bool,
     _place: Place,
 }
@@ -96,14 +96,11 @@ impl Journey {
     }
 
     /// The answer, once it is there.
-    pub(in crate::client) fn poll_answer(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Told, Error>> {
+    pub(in crate::client) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let ended = ready!(Pin::new(&mut self.task).poll(cx));
         Poll::Ready(ended.unwrap_or_else(|_| {
             let cause = Arc::new(Disconnected::Runtime);
-            Err(Error::Shutdown { may_have_run: true, cause })
+            (Err(Error::Shutdown { may_have_run: true, cause }), None)
         }))
     }
 

@@ -14,8 +14,12 @@
 mod acks;
 pub(super) mod awaited;
 mod going;
+#[cfg_attr(not(feature = "durable"), path = "no_journal.rs")]
+mod journal;
 mod opening;
 mod parting;
+#[cfg(feature = "durable")]
+mod recovery;
 mod sessions;
 mod verdict;
 
@@ -48,10 +52,17 @@ use super::{
 };
 
 pub(super) use going::Journey;
+#[cfg(feature = "durable")]
+pub use journal::LogSync;
+#[cfg(feature = "durable")]
+pub(super) use journal::log_error;
+#[cfg(feature = "durable")]
+pub use recovery::{Receipt, Recovered, RecoveredCall};
 pub(super) use sessions::Sessions;
 
 use awaited::Awaited;
-use sessions::{Begun, Number};
+pub(in crate::client) use sessions::Number;
+use sessions::{Begun, Said};
 
 /// A call that runs once.
 pub(super) struct Tracked {
@@ -61,6 +72,8 @@ pub(super) struct Tracked {
     /// The arguments, encoded.
     body: Vec<u8>,
     metadata: Metadata,
+    /// What its maker knows it by.
+    tag: Arc<[u8]>,
     end: Option<End>,
     semantics: Semantics,
     repeat: Repeat,
@@ -81,6 +94,9 @@ struct UnderWay {
     awaited: Awaited,
     sent: Instant,
 }
+
+/// How a call has ended: what it is told, and its number if it is still to be settled.
+pub(in crate::client) type Ended = (Result<Told, Error>, Option<Number>);
 
 /// What a call is told.
 pub(super) struct Told {
@@ -103,11 +119,11 @@ impl Tracked {
         route: Route,
         method: &str,
         body: Vec<u8>,
-        metadata: Metadata,
+        (metadata, tag): (Metadata, Arc<[u8]>),
         end: Option<End>,
         semantics: Semantics,
     ) -> Self {
-        let sessions = route.sessions().clone();
+        let sessions = route.sessions(semantics).clone();
         let repeat = sessions.allowance().call(semantics);
         Tracked {
             route,
@@ -115,6 +131,7 @@ impl Tracked {
             method: method.into(),
             body,
             metadata,
+            tag,
             end,
             semantics,
             repeat,
@@ -131,10 +148,12 @@ impl Tracked {
         Journey::start(self)
     }
 
-    /// Sends the call until it has an outcome or its time is over. Then it is settled, and so it is if the
-    /// future is dropped.
-    pub(super) async fn finish(mut self) -> Result<Told, Error> {
-        self.outcome().await
+    /// Sends the call until it has an outcome or its time is over. Then it is settled, but for one that a log
+    /// knows: that is settled when its outcome is taken. It is settled too if the future is dropped.
+    pub(super) async fn finish(mut self) -> Ended {
+        let outcome = self.outcome().await;
+        let identity = self.identity.take().filter(|identity| identity.number.is_logged());
+        (outcome, identity.map(|identity| identity.number))
     }
 
     /// The same, for a call that can be asked for again under its number.
@@ -146,7 +165,20 @@ impl Tracked {
                 Err(_) => Err(Error::Deadline { may_have_run: self.abandon() }),
             },
         };
-        outcome.map_err(|error| if self.repeat.may_have_run() { doubt(error) } else { error })
+        outcome.map_err(|error| match error {
+            error if self.repeat.may_have_run() => doubt(error),
+            error if self.is_logged() => later(error),
+            error => error,
+        })
+    }
+
+    /// Whether a log knows of the call: who opens it next sends the call, unless it is settled by then.
+    fn is_logged(&self) -> bool {
+        self.identity.as_ref().is_some_and(|identity| identity.number.is_logged())
+    }
+
+    fn said(&self) -> Said<'_> {
+        Said { tag: &self.tag, method: &self.method, body: &self.body }
     }
 
     /// Whether it has a number.
@@ -199,12 +231,15 @@ impl Tracked {
     /// # Errors
     /// If there is no room for it.
     fn try_start(&mut self) -> Result<(), Error> {
-        match self.sessions.try_begin()? {
+        match self.sessions.try_begin(&self.said())? {
             Begun::Now(number) => self.is_now(number),
             Begun::Opening(_) => return Ok(()),
             Begun::Full(in_flight) => {
                 return Err(Error::TooManyCalls { in_flight, limit: in_flight });
             }
+        }
+        if self.identity.as_ref().is_some_and(|identity| !identity.number.may_leave()) {
+            return Ok(());
         }
         let connection = self.route.current()?;
         match self.try_send(&connection) {
@@ -218,8 +253,11 @@ impl Tracked {
         loop {
             if self.under_way.is_none() {
                 if self.identity.is_none() {
-                    let number = self.sessions.begin().await?;
+                    let number = self.sessions.begin(&self.said()).await?;
                     self.is_now(number);
+                }
+                if let Some(identity) = &mut self.identity {
+                    identity.number.is_safe().await?;
                 }
                 if !self.send().await? {
                     // Another call has found out that its session is over.
@@ -321,6 +359,9 @@ impl Tracked {
             && let Some(Identity { number, .. }) = &self.identity
         {
             self.sessions.gone(number.xid.domain, number.xid.session);
+            if failure == Failure::Fenced {
+                self.sessions.fenced(verdict::fault(&answer));
+            }
         }
         match self.repeat.next(failure) {
             Next::Again => {
@@ -339,6 +380,15 @@ impl Tracked {
             self.repeat.pause(self.sessions.allowance().clone(), retry_after).await;
         }
         Verdict::Again
+    }
+}
+
+/// The error of a call that has not left, and is in a log.
+fn later(error: Error) -> Error {
+    match error {
+        Error::Deadline { .. } => Error::Deadline { may_have_run: true },
+        Error::Shutdown { cause, .. } => Error::Shutdown { may_have_run: true, cause },
+        error => error,
     }
 }
 

@@ -178,7 +178,7 @@ impl Task {
             }
         };
         match (question, Said::of(&frame)) {
-            (Asking::Open, Said::Granted(grant)) => {
+            (Asking::Open | Asking::Resume, Said::Granted(grant)) => {
                 sessions.granted(asked, grant);
                 Asked::Opened
             }
@@ -190,11 +190,22 @@ impl Task {
             (_, Said::Fault(fault)) if is_passing(fault.code()) => {
                 Asked::Later(schedule.next_delay())
             }
+            (Asking::Resume, Said::Fault(fault)) if is_forgotten(fault.code()) => {
+                // What became of its calls nobody will know. Others are made in another.
+                sessions.state.lock().resume = None;
+                Asked::Later(Duration::ZERO)
+            }
+            (_, Said::Fault(fault)) if fault.code() == FaultCode::Fenced => {
+                sessions.fenced(fault.clone());
+                Asked::Not(NotOpened::Refused(fault))
+            }
             (Asking::Renew(xid), Said::Fault(_)) => {
                 sessions.gone(xid.domain, xid.session);
                 Asked::Later(Duration::ZERO)
             }
-            (Asking::Open, Said::Fault(fault)) => Asked::Not(NotOpened::Refused(fault)),
+            (Asking::Open | Asking::Resume, Said::Fault(fault)) => {
+                Asked::Not(NotOpened::Refused(fault))
+            }
             _ => Asked::Not(NotOpened::Refused(nonsense())),
         }
     }
@@ -259,6 +270,8 @@ impl Drop for Task {
 #[derive(Clone, Copy)]
 enum Asking {
     Open,
+    /// The session that a log knows.
+    Resume,
     /// That a session's time begins anew.
     Renew(Xid),
 }
@@ -266,6 +279,9 @@ enum Asking {
 impl Sessions {
     fn question(&self) -> (Question, Asking) {
         let mut state = self.state.lock();
+        if let Some(resume) = &state.resume {
+            return (Question::Session(SessionFrame::Resume(resume.key)), Asking::Resume);
+        }
         let Some(series) = &mut state.current else {
             return (Question::Session(SessionFrame::Open), Asking::Open);
         };
@@ -331,6 +347,17 @@ fn standing(xid: Xid, epoch: Epoch, floor: u64, lease_left: Duration) -> Standin
         is_final: true,
         is_replayed: false,
     }
+}
+
+/// Whether a session that is refused so will never be there again.
+fn is_forgotten(code: FaultCode) -> bool {
+    matches!(
+        code,
+        FaultCode::WrongDomain
+            | FaultCode::WrongEpoch
+            | FaultCode::SessionExpired
+            | FaultCode::SessionUnknown
+    )
 }
 
 /// Whether a question that is refused so may fare better later.

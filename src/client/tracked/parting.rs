@@ -14,20 +14,33 @@ use crate::client::{Handle, route::Route};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Sessions {
-    /// Lets no call begin any more, and tells the server that nobody needs the sessions that there are. It
-    /// waits until that has left, not for an answer.
+    /// Lets no call begin any more, and tells the server that nobody needs the sessions that there are, or what
+    /// is settled in that of a log. It waits until that has left, not for an answer.
     pub(in crate::client) async fn part(&self, route: &Route) {
-        let keys = self.close(Arc::new(Disconnected::Closed));
-        if keys.is_empty() {
-            return;
+        let ends = Ends(route);
+        let questions: Vec<_> = match &self.journal {
+            None => {
+                let keys = self.close(Arc::new(Disconnected::Closed)).into_iter();
+                keys.map(|key| Question::Session(SessionFrame::Close(key))).collect()
+            }
+            // It goes on when the log is opened again.
+            Some(journal) => {
+                journal.close().await;
+                let ack = self.last_ack().map(Question::Acknowledgement);
+                self.close(Arc::new(Disconnected::Closed));
+                ack.into_iter().collect()
+            }
+        };
+        if questions.is_empty() {
+            return ends.not_yet();
         }
         let Some(connection) = route.established() else { return };
-        let _ends = Ends(route);
-        for key in keys {
-            let close = Question::Session(SessionFrame::Close(key));
-            drop(Awaited::question(connection.clone(), &close));
+        for question in questions {
+            // It waits for no answer.
+            drop(Awaited::question(connection.clone(), &question));
         }
         let _ = tokio::time::timeout(PATIENCE, leaves(&connection)).await;
+        ends.not_yet();
     }
 }
 
@@ -46,6 +59,13 @@ async fn leaves(connection: &Handle) {
 
 /// Whoever gives up waiting has closed the client all the same.
 struct Ends<'a>(&'a Route);
+
+impl Ends<'_> {
+    /// There is more to be said.
+    fn not_yet(self) {
+        std::mem::forget(self);
+    }
+}
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {

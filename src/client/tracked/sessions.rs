@@ -16,7 +16,7 @@ use std::{
 };
 
 use netrpc_core::{
-    Error,
+    Error, Fault, Refusal,
     error::Disconnected,
     semantics::{
         Domain, Fingerprint, Grant, NotNow, Secret, Semantics, Series, SeriesLimits, SessionId,
@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 
 use super::{
     going::Going,
+    journal::{Journal, Ticket},
     opening::{Opening, Waiter},
 };
 use crate::{
@@ -42,7 +43,9 @@ pub(in crate::client) struct Sessions {
     pub(super) runtime: Runtime,
     allowance: Arc<Allowance>,
     pub(super) going: Arc<Going>,
-    /// Locked for single steps. Taken before a line's and a connection's, never after one of them.
+    /// Where calls are written before they are sent.
+    pub(super) journal: Option<Arc<Journal>>,
+    /// Locked for single steps. Taken before a line's, a connection's and a journal's, never after one of them.
     pub(super) state: Mutex<State>,
     /// Told when a call that found no room may look again.
     room: Notify,
@@ -64,16 +67,41 @@ pub(super) struct State {
     pub(super) acking: bool,
     /// Calls that wait for the server to confirm that others are settled.
     pub(super) waiting: usize,
-    /// Why no call begins any more.
+    /// The session of a log, which is to be resumed first.
+    pub(super) resume: Option<Resume>,
+    /// Why no call begins any more: the client is closed …
     closed: Option<Arc<Disconnected>>,
+    /// … or another process has its log.
+    fenced: Option<Fault>,
+}
+
+/// What a log knows of a session.
+pub(super) struct Resume {
+    pub(super) key: SessionKey,
+    /// The highest number that was given.
+    pub(super) newest: u64,
+    /// Those of calls that are not settled, in order.
+    pub(super) pending: Vec<u64>,
+}
+
+/// What a call says, as it is kept.
+#[cfg_attr(not(feature = "durable"), allow(dead_code))] // nobody keeps it
+pub(super) struct Said<'a> {
+    pub(super) tag: &'a Arc<[u8]>,
+    pub(super) method: &'a str,
+    pub(super) body: &'a [u8],
 }
 
 /// A call's number. Dropped, the call is settled: nobody asks about it any more.
-pub(super) struct Number {
+pub(in crate::client) struct Number {
     sessions: Arc<Sessions>,
     pub(super) xid: Xid,
     /// What its fingerprint is made with.
     secret: Secret,
+    /// Its entry in the log, if there is one and it may not be on disk yet.
+    ticket: Option<Ticket>,
+    /// It is settled by hand, and not when it is dropped.
+    is_kept: bool,
 }
 
 /// What came of an attempt to begin a call.
@@ -87,13 +115,25 @@ pub(super) enum Begun<T> {
 
 impl Sessions {
     pub(in crate::client) fn new(route: WeakRoute, limits: &ClientLimits, seed: u64) -> Arc<Self> {
+        Self::with_journal(route, limits, seed, None, |_, _| None)
+    }
+
+    /// Sessions whose calls are written down, if `journal` gives where; `resume` is the one to begin with.
+    pub(super) fn with_journal(
+        route: WeakRoute,
+        limits: &ClientLimits,
+        seed: u64,
+        resume: Option<Resume>,
+        journal: impl FnOnce(Runtime, Weak<Sessions>) -> Option<Arc<Journal>>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| Sessions {
             this: this.clone(),
             route,
             runtime: Runtime::current(),
             allowance: Arc::new(Allowance::new(seed)),
             going: Going::new(limits),
-            state: Mutex::default(),
+            journal: journal(Runtime::current(), this.clone()),
+            state: Mutex::new(State { resume, ..State::default() }),
             room: Notify::new(),
             bell: Arc::default(),
         })
@@ -107,12 +147,17 @@ impl Sessions {
     ///
     /// # Errors
     /// If there will be none.
-    pub(super) async fn begin(&self) -> Result<Number, Error> {
-        self.wait_for(|series, now| {
-            let secret = series.grant().secret;
-            series.begin(now).map(|xid| Number { sessions: self.strong(), xid, secret })
-        })
-        .await
+    pub(super) async fn begin(&self, said: &Said<'_>) -> Result<Number, Error> {
+        self.wait_for(|series, now| self.number(series, now, said)).await
+    }
+
+    /// Waits until there is a session.
+    ///
+    /// # Errors
+    /// If there will be none.
+    #[cfg(feature = "durable")]
+    pub(super) async fn opened(&self) -> Result<(), Error> {
+        self.wait_for(|_, _| Ok(())).await
     }
 
     /// Waits until a call would begin.
@@ -147,6 +192,9 @@ impl Sessions {
                     room.as_mut().enable();
                     // Between the look and this something may have been confirmed.
                     if self.is_full() {
+                        if let Some(journal) = &self.journal {
+                            journal.write();
+                        }
                         self.look();
                         self.bell.notify_one();
                         room.await;
@@ -160,10 +208,20 @@ impl Sessions {
     ///
     /// # Errors
     /// If it never can.
-    pub(super) fn try_begin(&self) -> Result<Begun<Number>, Error> {
-        self.attempt(|series, now| {
-            let secret = series.grant().secret;
-            series.begin(now).map(|xid| Number { sessions: self.strong(), xid, secret })
+    pub(super) fn try_begin(&self, said: &Said<'_>) -> Result<Begun<Number>, Error> {
+        self.attempt(|series, now| self.number(series, now, said))
+    }
+
+    /// Gives a call its number, under the lock: so its entry is in the order of the numbers.
+    fn number(&self, series: &mut Series, now: Instant, said: &Said<'_>) -> Result<Number, NotNow> {
+        let xid = series.begin(now)?;
+        let ticket = self.journal.as_ref().map(|journal| journal.call(xid, said));
+        Ok(Number {
+            sessions: self.strong(),
+            xid,
+            secret: series.grant().secret,
+            ticket,
+            is_kept: false,
         })
     }
 
@@ -174,6 +232,13 @@ impl Sessions {
         let mut state = self.state.lock();
         if let Some(closed) = &state.closed {
             return Err(Unsent::lost(closed.clone()));
+        }
+        if let Some(fenced) = &state.fenced {
+            let message = fenced.message().to_owned();
+            return Err(Error::Refused { refusal: Refusal::Fenced, message });
+        }
+        if let Some(failed) = self.journal.as_ref().and_then(|journal| journal.failure()) {
+            return Err(failed);
         }
         if let Some(series) = &mut state.current {
             match take(series, now()) {
@@ -239,7 +304,18 @@ impl Sessions {
     pub(super) fn granted(&self, asked: Instant, grant: Grant) {
         {
             let mut state = self.state.lock();
-            let series = Series::new(asked, grant, SeriesLimits::default());
+            let limits = SeriesLimits::default();
+            let series = match state.resume.take() {
+                None => Series::new(asked, grant, limits),
+                Some(Resume { newest, pending, .. }) => {
+                    let mut series = Series::resume(asked, grant, limits, pending);
+                    series.skip_to(newest);
+                    series
+                }
+            };
+            if let Some(journal) = &self.journal {
+                journal.session(&grant);
+            }
             let left = state.current.replace(series);
             state.retire(left);
         }
@@ -268,14 +344,39 @@ impl Sessions {
         left
     }
 
+    /// Another process goes on with what this client's log knows.
+    pub(super) fn fenced(&self, fault: Fault) {
+        if self.journal.is_some() {
+            self.state.lock().fenced.get_or_insert(fault);
+            self.room.notify_waiters();
+        }
+    }
+
     fn settle(&self, xid: Xid) {
+        let Some(journal) = &self.journal else { return self.are_settled([xid]) };
+        let now = {
+            let state = self.state.lock();
+            if state.closed.is_some() {
+                return; // it is for whoever opens the log next
+            }
+            let window = state.current.as_ref().map_or(0, |series| series.grant().window);
+            state.waiting > 0 || 2 * journal.settling() >= window as usize
+        };
+        journal.settle(xid, now);
+    }
+
+    /// Nobody will ask about these calls, whatever happens.
+    pub(super) fn are_settled(&self, calls: impl IntoIterator<Item = Xid>) {
         let is_due = {
             let mut state = self.state.lock();
-            let Some(series) = state.of(xid.domain, xid.session) else { return };
-            series.settle(xid.seq);
-            let is_due = series.ack_due(now()).is_some();
+            for xid in calls {
+                if let Some(series) = state.of(xid.domain, xid.session) {
+                    series.settle(xid.seq);
+                }
+            }
             state.part();
-            is_due || state.waiting > 0
+            let due = |series: &Series| series.ack_due(now()).is_some();
+            state.waiting > 0 || state.current.as_ref().is_some_and(due)
         };
         self.look();
         if is_due {
@@ -335,6 +436,46 @@ impl State {
 }
 
 impl Number {
+    /// That of a call that a log remembers, to be settled by hand.
+    #[cfg(feature = "durable")]
+    pub(super) fn recovered(sessions: Arc<Sessions>, xid: Xid, secret: Secret) -> Self {
+        Number { sessions, xid, secret, ticket: None, is_kept: true }
+    }
+
+    /// Waits until the call may be sent.
+    ///
+    /// # Errors
+    /// If it may not.
+    pub(super) async fn is_safe(&mut self) -> Result<(), Error> {
+        if let (Some(journal), Some(ticket)) = (&self.sessions.journal, self.ticket) {
+            journal.is_safe(ticket).await?;
+            self.ticket = None;
+        }
+        Ok(())
+    }
+
+    /// Whether the call may be sent at once.
+    pub(super) fn may_leave(&self) -> bool {
+        self.ticket.is_none()
+    }
+
+    /// Whether a log knows of the call.
+    pub(super) fn is_logged(&self) -> bool {
+        self.sessions.journal.is_some()
+    }
+
+    /// From now on it is settled by hand.
+    #[cfg(feature = "durable")]
+    pub(super) fn keep(&mut self) {
+        self.is_kept = true;
+    }
+
+    /// Settles the call.
+    #[cfg(feature = "durable")]
+    pub(super) fn settle(mut self) {
+        self.is_kept = false;
+    }
+
     pub(super) fn fingerprint(&self, method: &str, body: &[u8]) -> Fingerprint {
         self.secret.fingerprint(method, body)
     }
@@ -342,7 +483,9 @@ impl Number {
 
 impl Drop for Number {
     fn drop(&mut self) {
-        self.sessions.settle(self.xid);
+        if !self.is_kept {
+            self.sessions.settle(self.xid);
+        }
     }
 }
 

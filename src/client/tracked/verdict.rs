@@ -47,14 +47,19 @@ pub(super) fn retry_after(standing: Option<&Standing>) -> Duration {
     standing.map_or(Duration::ZERO, |standing| standing.retry_after)
 }
 
-/// The error of a call that is given up because of this answer.
-pub(super) fn error(answer: &Answer, failure: Failure, may_have_run: bool) -> Error {
+/// The fault that an answer is.
+pub(super) fn fault(answer: &Answer) -> Fault {
     let (code, message) = match answer {
         Answer::Frame(frame) => FaultBody::parse(frame.body_slice())
             .map_or((FaultCode::OutcomeUnknown, ""), |fault| (fault.code, fault.message)),
         _ => (FaultCode::OutcomeUnknown, ""),
     };
-    error_of(Fault::with_code(code, message), failure, may_have_run)
+    Fault::with_code(code, message)
+}
+
+/// The error of a call that is given up because of this answer.
+pub(super) fn error(answer: &Answer, failure: Failure, may_have_run: bool) -> Error {
+    error_of(fault(answer), failure, may_have_run)
 }
 
 /// The same for a call whose session is over, as others have found out.
