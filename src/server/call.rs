@@ -26,7 +26,7 @@ use super::{
     driver::{Driver, Elsewhere, Foreigner, GOODBYE_PING, Inline, Request, Served, Speech},
     passage::Missing,
     tracked::demand,
-    workers::Permit,
+    workers::{Permit, Watch},
 };
 use crate::{
     client::now,
@@ -87,8 +87,22 @@ impl<IO: Stream> Connection<IO> {
                 return Ok(Served::All);
             }
         }
-        let full = limits.output_bytes;
-        let table = driver.table(&self.server.registry).clone();
+        let table = driver.take_table(&self.server.registry);
+        let served = self.serve_calls(driver, closing, &table, watched);
+        if !matches!(served, Ok(Served::HandedOver)) {
+            driver.keep_table(table);
+        }
+        served
+    }
+
+    fn serve_calls<'a>(
+        self: &'a Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        closing: bool,
+        table: &MethodTable,
+        watched: &mut Watched<'a>,
+    ) -> Result<Served, Disconnected> {
+        let full = self.server.limits.output_bytes;
         loop {
             if driver.queued() > full {
                 return Ok(Served::OutputFull);
@@ -115,7 +129,7 @@ impl<IO: Stream> Connection<IO> {
                 return Ok(Served::CallsFull);
             }
             let turn = if let Speech::Foreign(_) = driver.speech {
-                match self.receive_foreign(driver, &table, watched)? {
+                match self.receive_foreign(driver, table, watched)? {
                     Some(turn) => turn,
                     None => return Ok(Served::All),
                 }
@@ -123,14 +137,14 @@ impl<IO: Stream> Connection<IO> {
                 let Driver { decoder, input, session, .. } = &mut **driver;
                 match decoder.look(input)? {
                     None => return Ok(Served::All),
-                    Some(Looked::Frame(frame)) => match self.plain(&frame, &table, session) {
+                    Some(Looked::Frame(frame)) => match self.plain(&frame, table, session) {
                         Some(entry) => {
                             let (seq, body) = (frame.seq(), frame.take_body());
                             self.run_plain(driver, entry, (seq, body), watched)
                         }
                         None => {
                             let frame = frame.take();
-                            self.receive(driver, frame, &table, watched)?
+                            self.receive(driver, frame, table, watched)?
                         }
                     },
                     Some(Looked::Oversized { kind, seq, length }) => {
@@ -501,16 +515,21 @@ impl<IO: Stream> Connection<IO> {
                     Place::Pool
                 }
             }
-            SyncPolicy::Auto if pace.may_be_quick() && self.watch(watched) => {
-                self.workers.permit().map_or(Place::Pool, |permit| Place::Inline(Some(permit)))
+            SyncPolicy::Auto if pace.may_be_quick() => {
+                let permit = self.watch(watched).and_then(Watch::permit);
+                permit.map_or(Place::Pool, |permit| Place::Inline(Some(permit)))
             }
             SyncPolicy::Auto => Place::Pool,
         }
     }
 
-    /// Puts the connection under the watchdog's eyes for this batch; `false` if there is no room.
-    pub(super) fn watch<'a>(self: &'a Arc<Self>, watched: &mut Watched<'a>) -> bool {
-        watched.get_or_insert_with(|| self.workers.watch(|| self.clone())).is_some()
+    /// Puts the connection under the watchdog's eyes for this batch; `None` if there is no room.
+    pub(super) fn watch<'a, 'w>(
+        self: &'a Arc<Self>,
+        watched: &'w mut Watched<'a>,
+    ) -> Option<&'w Watch<'a>> {
+        let number = self.plain.call_id().connection;
+        watched.get_or_insert_with(|| self.workers.watch(number, || self.clone())).as_ref()
     }
 
     /// Runs handler code with the driver unlocked, so that the watchdog can take it over.

@@ -60,7 +60,8 @@ pub(super) struct Driver<IO: Stream> {
     pub(super) session: ServerSession<Elsewhere, Request>,
     /// The server's.
     capacity: Arc<Capacity>,
-    table: Arc<MethodTable>,
+    /// `None` while a batch is served, and after that was handed over.
+    table: Option<Arc<MethodTable>>,
     /// The registry's version when `table` was taken.
     version: u64,
     /// A buffer for the next reply.
@@ -211,7 +212,7 @@ impl<IO: Stream> Driver<IO> {
         (handshake, refused): (Instant, Option<String>),
         observed: ObservedConnection,
     ) -> Self {
-        let Shared { limits, registry, capacity, .. } = server;
+        let Shared { limits, capacity, .. } = server;
         let Limits { calls, running_bytes, waiting_bytes, .. } = *limits;
         let session = SessionLimits { calls, running_bytes, waiting_bytes };
         Driver {
@@ -225,9 +226,8 @@ impl<IO: Stream> Driver<IO> {
             output: Outgoing::default(),
             session: ServerSession::new(session),
             capacity: capacity.clone(),
-            // In this order: the table is then at least as new as its version.
-            version: registry.version(),
-            table: registry.snapshot(),
+            version: 0,
+            table: None,
             scratch: Vec::new(),
             unfinished: Vec::new(),
             walking: Vec::new(),
@@ -278,14 +278,23 @@ impl<IO: Stream> Driver<IO> {
         self.turn
     }
 
-    /// The newest methods.
-    pub(super) fn table(&mut self, registry: &Registry) -> &Arc<MethodTable> {
+    /// The newest methods, taken out for a batch: to count another user of a table that all connections
+    /// share would have their processors wait for each other.
+    pub(super) fn take_table(&mut self, registry: &Registry) -> Arc<MethodTable> {
         let version = registry.version();
-        if version != self.version {
-            self.version = version;
-            self.table = registry.snapshot();
+        match self.table.take() {
+            Some(table) if version == self.version => table,
+            _ => {
+                // In this order: the table is then at least as new as its version.
+                self.version = version;
+                registry.snapshot()
+            }
         }
-        &self.table
+    }
+
+    /// Keeps them for the next.
+    pub(super) fn keep_table(&mut self, table: Arc<MethodTable>) {
+        self.table = Some(table);
     }
 
     /// Whether it is known what the peer speaks; finds out with the bytes that have arrived.

@@ -133,7 +133,7 @@ impl<IO: Stream> Connection<IO> {
                 .in_span(observed.as_ref().and_then(ServedCall::trace));
         let body = Body::new(frame.into_body(), driver.format());
         let bytes = body.as_bytes().len();
-        let watched = self.server.policy == SyncPolicy::Auto && self.watch(watched);
+        let watched = self.server.policy == SyncPolicy::Auto && self.watch(watched).is_some();
         let passage = Arc::new(Passage {
             connection: self.clone(),
             seq,

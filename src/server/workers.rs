@@ -17,7 +17,7 @@ use tokio::runtime::{Id, RuntimeFlavor};
 
 use crate::sync::{
     self, Handle, Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering, fence},
+    atomic::{AtomicBool, Ordering, fence},
     thread::{self, Thread},
 };
 
@@ -31,7 +31,7 @@ const LINGER: u32 = 12;
 
 /// How often to look for a free permit before the call goes to the pool instead, which costs some
 /// microseconds: quick handlers give theirs back within nanoseconds.
-const SPINS: u32 = 100;
+const SPINS: usize = 100;
 
 /// A connection that may be in a handler.
 pub(super) trait Stall: Send + Sync {
@@ -45,9 +45,19 @@ pub(super) struct Workers {
     handle: Handle,
     /// How many handlers may run inline at once; 0: none ever.
     limit: usize,
-    /// How many do.
-    running: AtomicUsize,
-    slots: Box<[Mutex<Slot>]>,
+    /// One for each worker.
+    lanes: Box<[Lane]>,
+}
+
+/// What the connection that a worker is busy with needs at every call. On cache lines of its own, since
+/// what all workers write to would be slower the more there are.
+#[derive(Default)]
+#[repr(align(128))]
+struct Lane {
+    slot: Mutex<Slot>,
+    /// Whether one of the permits to run a handler inline is taken. There is one fewer than there are
+    /// workers: that of the last lane does not exist.
+    taken: AtomicBool,
 }
 
 #[derive(Default)]
@@ -96,8 +106,8 @@ impl Workers {
             _ => 1,
         };
         let limit = if Watchdog::get().is_there() { workers - 1 } else { 0 };
-        let slots = (0..workers).map(|_| Mutex::default()).collect();
-        Workers { handle, limit, running: AtomicUsize::new(0), slots }
+        let lanes = (0..workers).map(|_| Lane::default()).collect();
+        Workers { handle, limit, lanes }
     }
 
     /// The runtime.
@@ -110,13 +120,22 @@ impl Workers {
         self.limit == 0
     }
 
-    /// Puts `connection` under the watchdog's eyes; `None` if there is no room.
-    pub(super) fn watch(&self, connection: impl FnOnce() -> Arc<dyn Stall>) -> Option<Watch<'_>> {
+    /// Puts connection number `number` under the watchdog's eyes; `None` if there is no room.
+    ///
+    /// Each begins to look for a lane at another, so that most find theirs at once, and as it was left.
+    pub(super) fn watch(
+        &self,
+        number: u64,
+        connection: impl FnOnce() -> Arc<dyn Stall>,
+    ) -> Option<Watch<'_>> {
         if self.limit == 0 {
             return None;
         }
-        let mut free = self.slots.iter().enumerate().filter_map(|(index, slot)| {
-            slot.try_lock().filter(|slot| slot.watched.is_none()).map(|slot| (index, slot))
+        let lanes = self.lanes.len();
+        let first = (number % lanes as u64) as usize;
+        let mut free = (first..first + lanes).map(|index| index % lanes).filter_map(|index| {
+            let slot = self.lanes[index].slot.try_lock()?;
+            slot.watched.is_none().then_some((index, slot))
         });
         let (index, mut slot) = free.next()?;
         slot.user += 1;
@@ -129,11 +148,20 @@ impl Workers {
 
     /// Leave to run a handler inline; `None` if all but one of the workers may be in one.
     pub(super) fn permit(&self) -> Option<Permit<'_>> {
-        for _ in 0..SPINS {
-            if self.running.fetch_add(1, Ordering::Acquire) < self.limit {
-                return Some(Permit(self));
+        self.permit_from(0)
+    }
+
+    /// The same; looked for from this lane on, of which the permit is most likely free.
+    fn permit_from(&self, lane: usize) -> Option<Permit<'_>> {
+        let permits = &self.lanes[..self.limit];
+        if permits.is_empty() {
+            return None;
+        }
+        for attempt in 0..SPINS.max(permits.len()) {
+            let Lane { taken, .. } = &permits[(lane + attempt) % permits.len()];
+            if !taken.load(Ordering::Relaxed) && !taken.swap(true, Ordering::Acquire) {
+                return Some(Permit(taken));
             }
-            self.running.fetch_sub(1, Ordering::Release);
             std::hint::spin_loop();
         }
         None
@@ -141,11 +169,11 @@ impl Workers {
 }
 
 /// Leave to run one handler inline.
-pub(super) struct Permit<'a>(&'a Workers);
+pub(super) struct Permit<'a>(&'a AtomicBool);
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Release);
+        self.0.store(false, Ordering::Release);
     }
 }
 
@@ -156,9 +184,17 @@ pub(super) struct Watch<'a> {
     user: u64,
 }
 
+impl<'a> Watch<'a> {
+    /// Leave to run a handler of this connection inline.
+    #[inline]
+    pub(super) fn permit(&self) -> Option<Permit<'a>> {
+        self.workers.permit_from(self.index)
+    }
+}
+
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        let mut slot = self.workers.slots[self.index].lock();
+        let mut slot = self.workers.lanes[self.index].slot.lock();
         if slot.user == self.user {
             let watched = slot.watched.take();
             drop(slot);
@@ -242,8 +278,8 @@ impl Watchdog {
         let mut busy = false;
         self.runtimes.lock().retain(|workers| {
             let Some(workers) = workers.upgrade() else { return false };
-            for slot in &workers.slots {
-                let mut slot = slot.lock();
+            for lane in &workers.lanes {
+                let mut slot = lane.slot.lock();
                 let Some(watched) = &mut slot.watched else { continue };
                 busy = true;
                 if watched.connection.clone().take_over(&mut watched.seen) {
@@ -255,5 +291,41 @@ impl Watchdog {
             true
         });
         busy
+    }
+}
+
+#[cfg(all(test, not(netrpc_shuttle)))]
+mod tests {
+    use super::*;
+
+    struct Idle;
+
+    impl Stall for Idle {
+        fn take_over(self: Arc<Self>, _: &mut u64) -> bool {
+            false
+        }
+    }
+
+    fn watch(workers: &Workers, number: u64) -> Watch<'_> {
+        workers.watch(number, || Arc::new(Idle)).expect("there is a lane for each worker")
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_permit_is_left_wherever_it_is_looked_for_and_one_worker_never_has_one() {
+        let workers = Workers::current();
+        // All begin to look at the same lane.
+        let watches: Vec<_> = [6, 2, 2, 10].map(|number| watch(&workers, number)).into();
+        let mut lanes: Vec<_> = watches.iter().map(|watch| watch.index).collect();
+        assert_eq!(lanes[0], 2, "it is that of its number");
+        lanes.sort_unstable();
+        assert_eq!(lanes, [0, 1, 2, 3]);
+        for round in 0..watches.len() {
+            let mut permits: Vec<_> = watches.iter().map(Watch::permit).collect();
+            assert!(permits[..3].iter().all(Option::is_some), "{round}");
+            assert!(permits[3].is_none(), "one worker is always left");
+            assert!(workers.permit().is_none());
+            permits.remove(round % 3);
+            assert!(watches[round].permit().is_some());
+        }
     }
 }
