@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::{Bytes, BytesMut};
 use netrpc_core::{
     codec::{self, Format, go},
+    datagram::{self, Framed, Prelude, Receipts, Sort, frames},
     dialect::{
         ArrivedBody, ClientDialect, ForeignAnswer, Language, ServerDialect, Sniffed, http, sniff,
     },
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("gob", gob),
     ("json", json),
     ("msgpack", msgpack),
@@ -29,6 +30,7 @@ pub const TARGETS: [Target; 7] = [
     ("server", server),
     ("client", client),
     ("native", native),
+    ("datagram", datagram),
 ];
 
 /// A type with everything in it.
@@ -322,4 +324,46 @@ pub fn native(data: &[u8]) {
             }
         }
     });
+}
+
+/// A datagram, as it came; and one of which only what follows the prelude came from somebody else.
+pub fn datagram(data: &[u8]) {
+    if let Ok((prelude, body)) = Prelude::parse(data) {
+        contents(body);
+        let mut again = data.to_vec();
+        prelude.seal(&mut again);
+        let same = Prelude::parse(&again);
+        assert_eq!(same, Ok((prelude, body)), "what is read is what would be written");
+    }
+    let mut made = Prelude::room();
+    made.extend_from_slice(data);
+    let sort = Sort::ALL[data.len() % Sort::ALL.len()];
+    let prelude = Prelude { sort, number: data.len() as u32, conversation: 1, pass: 2 };
+    prelude.seal(&mut made);
+    let (read, body) = Prelude::parse(&made).expect("it is whole");
+    assert!(read == prelude && body == data);
+    contents(body);
+    // An answer that is too long, or is cut off, becomes one that fits.
+    for most in [300, 1148] {
+        let mut fitting = Vec::new();
+        datagram::fit(&mut fitting, data, most);
+        assert!(fitting.len() <= wire::HEADER_LEN + most as usize);
+        if data.len() >= wire::HEADER_LEN {
+            let framed = Framed::first(&fitting).expect("a whole frame");
+            assert_eq!(framed.kind, Some(Kind::Fault));
+        }
+    }
+}
+
+/// What follows a prelude.
+fn contents(body: &[u8]) {
+    let mut all = frames(body);
+    let mut length = 0;
+    for framed in all.by_ref() {
+        assert_eq!(framed.bytes, &body[length..length + framed.bytes.len()], "one after the other");
+        length += framed.bytes.len();
+        let _ = wire::RawHead::split(framed.head()).map(wire::RawHead::is_repeatable);
+    }
+    assert_eq!(all.is_whole(), length == body.len());
+    assert_eq!(Receipts::new(body).count(), body.len() / 12);
 }

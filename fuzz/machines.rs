@@ -12,6 +12,7 @@ use std::{
 
 use netrpc_core::{
     backoff::{Backoff, Jitter, Schedule},
+    datagram::{FlightLimits, Flights, Framed, Question, RtoLimits},
     error::Disconnected,
     fault::FaultCode,
     keep_alive::{KeepAlive, Sign, Times},
@@ -19,18 +20,20 @@ use netrpc_core::{
     rate::{Bucket, Rate},
     session::{Admission, Cancelled, ServerSession, SessionLimits},
     trace::{TRACEPARENT, TRACESTATE, TraceContext},
+    wire,
 };
 
 use crate::bodies::Target;
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("session", session),
     ("pending", pending),
     ("keep_alive", keep_alive),
     ("rate", rate),
     ("backoff", backoff),
     ("trace", trace),
+    ("flights", flights),
     ("conversation", conversation::conversation),
 ];
 
@@ -339,6 +342,61 @@ pub fn rate(data: &[u8]) {
         }
         let passed = (now - begun).as_nanos() * u128::from(rate.per_second) / 1_000_000_000;
         assert!(taken <= u128::from(rate.burst) + passed, "more than the rate");
+    }
+}
+
+/// What is sent again over datagrams: never what nobody waits for, or may not be, or is not late.
+pub fn flights(data: &[u8]) {
+    let mut choices = Choices(data);
+    let rto = RtoLimits::default();
+    let mut flights = Flights::new(FlightLimits { datagram: 1200, rto }, data.len() as u64);
+    // Who waits: whether it may be sent again, and when it was sent last.
+    let mut waiting = BTreeMap::<u64, (bool, Instant)>::new();
+    let mut now = Instant::now();
+    while let Some(choice) = choices.next() {
+        let seq = u64::from(choices.below(16));
+        match choice % 8 {
+            0..=2 => {
+                let mut frame = Vec::new();
+                let start = wire::begin(&mut frame);
+                frame.resize(frame.len() + 4 * usize::from(choices.any()), 0);
+                wire::finish(&mut frame, start, wire::Kind::Session, 0, seq, 2000)
+                    .expect("it fits");
+                if flights.has_room(frame.len()) {
+                    let repeats = choices.below(3) > 0;
+                    flights.ask(now, Question::Session(seq), &frame, repeats);
+                    waiting.insert(seq, (repeats, now));
+                }
+            }
+            3 => {
+                flights.heard(now);
+                let known = flights.answered(now, Question::Session(seq), 100);
+                let was = waiting.remove(&seq);
+                assert!(was.is_some() || !known, "nobody has asked");
+                assert!(known || was.is_none_or(|(repeats, _)| !repeats), "it was forgotten");
+            }
+            4 => {
+                flights.taken(now, Question::Session(seq), Duration::ZERO);
+                flights.heard(now);
+            }
+            5 => {
+                flights.give_up(Question::Session(seq));
+                waiting.remove(&seq);
+            }
+            _ => now += Duration::from_millis(u64::from(choices.any()) * 20),
+        }
+        flights.on_timeout(now);
+        assert!(flights.next_timeout().is_none_or(|due| due > now));
+        let mut frame = Vec::new();
+        while flights.next_again(now, &mut frame) {
+            let seq = Framed::first(&frame).expect("a whole frame").header.seq;
+            let (repeats, sent) = waiting.get_mut(&seq).expect("somebody waits for it");
+            assert!(*repeats && now >= *sent + rto.min - Duration::from_millis(1));
+            *sent = now;
+            frame.clear();
+        }
+        let asked = waiting.values().filter(|(repeats, _)| *repeats).count();
+        assert!(flights.len() >= asked && flights.len() <= waiting.len());
     }
 }
 

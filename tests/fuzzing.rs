@@ -21,6 +21,7 @@ use std::{
 
 use netrpc_core::{
     codec::{self, go},
+    datagram,
     semantics::{Domain, Incarnation, Secret, SessionId},
     wire::{self, AckFrame, Preface, SessionFrame, SessionKey},
 };
@@ -73,6 +74,12 @@ fn seeds() -> Vec<Vec<u8>> {
     let (incarnation, proof) = (Incarnation(0), 4);
     let ack = AckFrame::Acknowledge { domain, session, ack: 1, incarnation, proof };
     wire::write_ack(&mut native, 9, &ack);
+    let mut datagram = datagram::Prelude::room();
+    datagram.extend_from_slice(&native[Preface::OURS.to_bytes().len()..]);
+    let prelude =
+        datagram::Prelude { sort: datagram::Sort::Frames, number: 1, conversation: 2, pass: 3 };
+    prelude.seal(&mut datagram);
+    seeds.push(datagram);
     seeds.push(native);
     seeds
 }

@@ -90,8 +90,11 @@ pub struct Flights {
     asked: HashMap<Question, Asked>,
     /// When what is to be done about which; each question of `asked` is here at most once, with its `due`.
     due: BTreeSet<(Instant, Question)>,
-    /// What is to be sent again as soon as there is room.
-    again: VecDeque<Question>,
+    /// What is to be sent again as soon as there is room, each with the ticket that it has then. One that has
+    /// another by now, or none, was answered or given up, or is on its way already.
+    again: VecDeque<(u64, Question)>,
+    /// The last ticket.
+    tickets: u64,
     /// When anything came last.
     heard: Option<Instant>,
     /// Timeouts in a row after which nothing had come, and when the last of them was.
@@ -115,6 +118,8 @@ struct Asked {
     attempts: u32,
     sent: Instant,
     due: Option<Instant>,
+    /// Its place in `again`.
+    ticket: Option<u64>,
     state: State,
 }
 
@@ -138,6 +143,7 @@ impl Flights {
             asked: HashMap::new(),
             due: BTreeSet::new(),
             again: VecDeque::new(),
+            tickets: 0,
             heard: None,
             silence: (0, None),
             burst: None,
@@ -206,6 +212,7 @@ impl Flights {
             attempts: 1,
             sent: now,
             due: Some(due),
+            ticket: None,
             state: State::Flying,
         };
         self.asked.insert(question, asked);
@@ -240,7 +247,10 @@ impl Flights {
                 }
                 asked.state = State::Taken(0);
             }
-            State::Lost => asked.state = State::Taken(0),
+            State::Lost => {
+                asked.ticket = None;
+                asked.state = State::Taken(0);
+            }
             // It is asked about less and less often.
             State::Taken(_) => return,
         }
@@ -286,14 +296,14 @@ impl Flights {
                         self.silence = (self.silence.0.saturating_add(1), Some(now));
                     }
                     if repeats {
-                        self.again.push_back(question);
+                        self.queue(question);
                     } else {
                         self.asked.remove(&question);
                     }
                 }
                 State::Taken(times) => {
                     asked.state = State::Taken(times.saturating_add(1));
-                    self.again.push_back(question);
+                    self.queue(question);
                 }
                 State::Lost => {}
             }
@@ -303,28 +313,27 @@ impl Flights {
     /// Appends a frame that is to be sent again now, with the deadline that it has by now; `false` if there is
     /// none, or no room.
     pub fn next_again(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
-        while let Some(&question) = self.again.front() {
-            let Some(asked) = self.asked.get_mut(&question) else {
+        while let Some(&(ticket, question)) = self.again.front() {
+            let asked = self.asked.get_mut(&question);
+            let Some(asked) = asked.filter(|asked| asked.ticket == Some(ticket)) else {
                 self.again.pop_front();
                 continue;
             };
             let left = asked.deadline.map(|deadline| deadline.saturating_duration_since(now));
-            let lost = asked.state == State::Lost;
-            let due = lost || matches!(asked.state, State::Taken(1..));
-            let (true, Some(frame)) = (due && left != Some(Duration::ZERO), &asked.frame) else {
-                // It is too late for it, or it was taken while it waited here.
+            let (Some(frame), false) = (&asked.frame, left == Some(Duration::ZERO)) else {
+                // It is too late for it.
                 self.again.pop_front();
-                if left == Some(Duration::ZERO) {
-                    self.give_up(question);
-                }
+                self.give_up(question);
                 continue;
             };
+            let lost = asked.state == State::Lost;
             // What is only asked about is little, and ever less of it.
             if lost && !self.window.has_room(asked.cost) {
                 return false;
             }
             write_again(out, frame, left);
             self.again.pop_front();
+            asked.ticket = None;
             asked.attempts = asked.attempts.saturating_add(1);
             asked.sent = now;
             if lost {
@@ -340,8 +349,17 @@ impl Flights {
 
     /// How long the frame is that is to be sent again next; 0 if there is none.
     pub fn next_length(&self) -> usize {
-        let next = self.again.front().and_then(|question| self.asked.get(question));
+        let next = self.again.front().and_then(|(_, question)| self.asked.get(question));
         next.and_then(|asked| asked.frame.as_ref()).map_or(0, |frame| frame.len())
+    }
+
+    /// Has the question sent again as soon as there is room.
+    fn queue(&mut self, question: Question) {
+        self.tickets += 1;
+        if let Some(asked) = self.asked.get_mut(&question) {
+            asked.ticket = Some(self.tickets);
+            self.again.push_back((self.tickets, question));
+        }
     }
 
     /// Notes when the question is looked at next.
@@ -401,3 +419,6 @@ fn write_again(out: &mut Vec<u8>, frame: &[u8], left: Option<Duration>) {
     let fits = wire::finish(out, start, kind, header.head_len, header.seq, header.length);
     debug_assert_eq!(fits, Ok(()), "it is as long as it was");
 }
+
+#[cfg(test)]
+mod tests;
