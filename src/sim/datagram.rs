@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     host::Identity,
-    world::{Event, HostId, Mailbox, World},
+    world::{Acts, Event, HostId, Mailbox, World},
 };
 
 /// Datagrams that wait to be received; more are lost, as systems lose them.
@@ -61,7 +61,7 @@ impl SimDatagramSocket {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         self.here.shared.with(|world| {
-            self.here.check(world)?;
+            self.here.act(world, Acts::All)?;
             world.send_datagram(self.here.host, self.addr, to, bytes);
             Ok(bytes.len())
         })

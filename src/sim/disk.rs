@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io};
 
-use super::{Counts, Random, host::Identity};
+use super::{Counts, Random, host::Identity, world::Acts};
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
@@ -73,7 +73,12 @@ struct Content {
 enum Write {
     At(usize, Vec<u8>),
     Length(usize),
+    /// A sync that was acknowledged, and was not done.
+    Promised,
 }
+
+/// How many syncs a disk is late that lies.
+const LATE: usize = 8;
 
 impl Disk {
     pub(super) fn new(here: Identity) -> Self {
@@ -129,7 +134,7 @@ impl File {
     /// # Errors
     /// If the host has crashed.
     pub fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.with(|content, _| {
+        self.change(|content, _| {
             content.write(offset as usize, data);
             Ok(())
         })
@@ -140,7 +145,7 @@ impl File {
     /// # Errors
     /// If the host has crashed.
     pub fn append(&self, data: &[u8]) -> io::Result<()> {
-        self.with(|content, _| {
+        self.change(|content, _| {
             content.write(content.current.len(), data);
             Ok(())
         })
@@ -151,7 +156,7 @@ impl File {
     /// # Errors
     /// If the host has crashed.
     pub fn set_len(&self, length: u64) -> io::Result<()> {
-        self.with(|content, _| {
+        self.change(|content, _| {
             content.current.resize(length as usize, 0);
             content.unsynced.push(Write::Length(length as usize));
             Ok(())
@@ -163,9 +168,11 @@ impl File {
     /// # Errors
     /// If the host has crashed.
     pub fn sync(&self) -> io::Result<()> {
-        self.with(|content, lies| {
-            if !lies {
-                content.sync();
+        self.change(|content, lies| {
+            if lies {
+                content.promise()
+            } else {
+                content.sync()
             }
             Ok(())
         })
@@ -177,11 +184,17 @@ impl File {
     /// # Errors
     /// If the host has crashed.
     pub fn replace(&self, bytes: &[u8]) -> io::Result<()> {
-        self.with(|content, _| {
+        self.change(|content, _| {
             *content =
                 Content { durable: bytes.to_vec(), current: bytes.to_vec(), unsynced: Vec::new() };
             Ok(())
         })
+    }
+
+    /// Changes it, if the host does not crash before.
+    fn change<T>(&self, f: impl FnOnce(&mut Content, bool) -> io::Result<T>) -> io::Result<T> {
+        self.here.shared.with(|world| self.here.act(world, Acts::Disk))?;
+        self.with(f)
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Content, bool) -> io::Result<T>) -> io::Result<T> {
@@ -204,11 +217,31 @@ impl Content {
     }
 
     fn sync(&mut self) {
-        for write in self.unsynced.drain(..) {
+        self.settle(self.unsynced.len());
+    }
+
+    /// Has the first of what was not synced survive.
+    fn settle(&mut self, writes: usize) {
+        for write in self.unsynced.drain(..writes) {
             match write {
                 Write::At(start, data) => put(&mut self.durable, start, &data),
                 Write::Length(length) => self.durable.resize(length, 0),
+                Write::Promised => {}
             }
+        }
+    }
+
+    /// Where the promises are, and behind each.
+    fn promises(&self) -> Vec<usize> {
+        let writes = self.unsynced.iter().enumerate();
+        writes.filter(|(_, it)| matches!(it, Write::Promised)).map(|(at, _)| at + 1).collect()
+    }
+
+    fn promise(&mut self) {
+        self.unsynced.push(Write::Promised);
+        let promises = self.promises();
+        if promises.len() > LATE {
+            self.settle(promises[0]);
         }
     }
 }
@@ -228,6 +261,14 @@ impl Files {
     /// Leaves what was synced, and any part of what was not.
     pub(super) fn lose_power(&mut self, random: &mut Random, counts: &mut Counts) {
         for content in self.files.values_mut() {
+            let promises = content.promises();
+            if !promises.is_empty() {
+                // What was promised last is lost, and everything since.
+                let kept = random.below(promises.len() as u64) as usize;
+                content.settle(if kept == 0 { 0 } else { promises[kept - 1] });
+                counts.writes_lost += content.unsynced.len() as u64;
+                content.unsynced.clear();
+            }
             let Content { durable, current, unsynced } = content;
             for write in unsynced.drain(..) {
                 let fate = random.below(4);
@@ -236,6 +277,7 @@ impl Files {
                     continue;
                 }
                 match write {
+                    Write::Promised => {}
                     Write::Length(length) => durable.resize(length, 0),
                     Write::At(start, data) if fate == 1 => put(durable, start, &data),
                     Write::At(start, data) => {

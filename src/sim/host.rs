@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Disk, Network, Random, SimConnector, SimDatagramSocket, SimListener,
-    world::{HostId, Shared, World, duration},
+    world::{Acts, HostId, Shared, World, duration, has_crashed},
 };
 use crate::{Client, ClientBuilder, Reconnect, Server, ServerBuilder, SyncPolicy};
 
@@ -33,8 +33,14 @@ impl Identity {
     pub(super) fn check(&self, world: &World) -> io::Result<()> {
         match world.is_alive(self.host, self.life) {
             true => Ok(()),
-            false => Err(io::Error::new(io::ErrorKind::NotConnected, "the host has crashed")),
+            false => Err(has_crashed()),
         }
+    }
+
+    /// To be asked before anything is done that can be seen from outside.
+    pub(super) fn act(&self, world: &mut World, acts: Acts) -> io::Result<()> {
+        self.check(world)?;
+        world.act(self.host, acts)
     }
 }
 

@@ -80,6 +80,8 @@ mod network;
 mod random;
 mod seeds;
 mod simulation;
+#[cfg(feature = "durable")]
+mod storage;
 mod stream;
 mod trace;
 mod world;

@@ -90,19 +90,20 @@ impl Network {
         });
     }
 
-    /// Crashes a host at a random moment within the next step (the network's shortest latency): between any two
-    /// polls of its tasks, all of which are dropped. Nothing happens if it does not run then.
+    /// Crashes a host at a random moment within 50 ms (or the network's shortest latency, if that is more): between
+    /// two polls of its tasks, all of which are dropped, or within one, before it writes to its disk or sends
+    /// something. Nothing happens if it does not run then.
     pub fn crash(&self, host: &str, crash: Crash) {
         self.wish(host, |host| Wish::Crash(host, crash));
     }
 
-    /// Starts a host's software again with the next step, or, if it is to crash in that, the one after it. Nothing
-    /// happens if it runs then.
+    /// Starts a host's software again, at once or, if it is to crash, right after that. Nothing happens if it runs.
     pub fn restart(&self, host: &str) {
         self.wish(host, Wish::Start);
     }
 
-    /// Has syncs of a host's disk be acknowledged and not done, from now on: a disk that lies, as some do.
+    /// Has syncs of a host's disk be acknowledged and done later, in order, from now on, as by a disk with a cache
+    /// that a power failure empties: of the last eight syncs then only some were done, and not the last.
     pub fn let_disk_lie(&self, host: &str, lies: bool) {
         self.shared.with(|world| {
             let host = world.host(host);

@@ -9,7 +9,7 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     panic::resume_unwind,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -28,14 +28,14 @@ use tokio::{
 
 use super::{
     Counts, Crash, Host, Network, Result,
-    world::{Clock, HostId, Millis, Shared, Wish, duration},
+    world::{Acts, Clock, Doom, HostId, Millis, Shared, Wish, duration},
 };
 
 /// How long a simulation goes on unless set otherwise, in its own time.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// How many polls of a host's tasks may come before its end, once it is the millisecond of its end.
-const LAST_POLLS: u64 = 24;
+/// How long it takes at most until a host crashes that is to, in milliseconds; or a step, if that is longer.
+const CRASHES_WITHIN: Millis = 50;
 
 /// Several hosts in one thread, with a network and disks between them that fail as a seed decides.
 ///
@@ -57,8 +57,17 @@ struct Software {
     /// `None` if it can run but once.
     starts: Option<Starts>,
     running: Option<Running>,
-    /// When it is to crash in this step, and after how many polls then.
-    end: Option<(Millis, u64, Crash)>,
+    end: Option<End>,
+}
+
+/// How a host is to crash.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    /// At the latest.
+    at: Millis,
+    /// How many polls of its tasks come before it, once it is that millisecond.
+    polls: u64,
+    crash: Crash,
 }
 
 /// A host's process.
@@ -232,6 +241,8 @@ impl Simulation {
         };
         self.shared.with(|world| world.set_clock(Clock::Stands(self.now)));
         let running = Running { main, runtime, start, offset: self.now, life };
+        // What was to end the last life does not concern this one.
+        self.hosts[id].end = None;
         self.hosts[id].running = Some(running);
     }
 
@@ -248,11 +259,21 @@ impl Simulation {
                     self.shared.with(|world| world.wishes.push(wish));
                 }
                 Wish::Start(id) => self.boot(id),
+                Wish::Crash(id, _) if self.hosts[id].running.is_none() => {}
                 Wish::Crash(id, crash) => {
-                    let (after, polls) = self
-                        .shared
-                        .with(|world| (world.random.below(step), world.random.below(LAST_POLLS)));
-                    self.hosts[id].end = Some((self.now + after, polls, crash));
+                    let end = self.shared.with(|world| {
+                        let random = &mut world.random;
+                        let within = step.max(CRASHES_WITHIN);
+                        let (at, polls) = (self.now + random.below(within), random.below(24));
+                        // Or before, in the middle of what a task does.
+                        world.machines[id].doom = match random.below(3) {
+                            0 => None,
+                            1 => Some(Doom { acts: Acts::All, left: random.below(32), crash }),
+                            _ => Some(Doom { acts: Acts::Disk, left: random.below(16), crash }),
+                        };
+                        End { at, polls, crash }
+                    });
+                    self.hosts[id].end = Some(end);
                 }
             }
         }
@@ -268,49 +289,84 @@ impl Simulation {
 
     /// Lets a host go on until the end of the step, or until its own.
     fn go_on(&mut self, id: HostId, until: Millis) -> Result {
-        let end = self.hosts[id].end.take();
-        let next = || self.shared.with(|world| world.next_arrival(id));
+        let is_near = |end: &mut End| end.at < until;
+        let end = self.hosts[id].end.take_if(is_near);
+        let is_doomed = end.is_some() || self.hosts[id].end.is_some();
         let Some(running) = &self.hosts[id].running else {
-            // What arrives meets the system, or nobody.
-            while let Some(arrival) = next().filter(|arrival| *arrival < until) {
-                self.shared.with(|world| {
-                    world.set_clock(Clock::Stands(arrival));
-                    world.deliver(id);
-                });
-            }
+            self.rest(id, until);
             return Ok(());
         };
-        let (start, offset) = (running.start, running.offset);
+        let (start, offset, life) = (running.start, running.offset, running.life);
         self.shared.with(|world| world.set_clock(Clock::Runs { start, offset }));
-        let at = end.map_or(until, |(at, ..)| at);
-        let polls = end.map_or(0, |(_, polls, _)| polls);
-        let moment = |at| start + duration(at - offset);
-        running.runtime.block_on(async {
-            while let Some(arrival) = next().filter(|arrival| *arrival < at) {
+        {
+            let mut turn = pin!(self.turn(id, moments(running), end, until));
+            running.runtime.block_on(poll_fn(|cx| {
+                let is_over = self.shared.with(|world| {
+                    if is_doomed {
+                        let before = world.machines[id].keeper.replace(cx.waker().clone());
+                        world.discard(before);
+                    }
+                    !world.is_alive(id, life)
+                });
+                if is_over { Poll::Ready(()) } else { turn.as_mut().poll(cx) }
+            }));
+        }
+        let is_finished = running.main.is_finished();
+        let is_alive = self.shared.with(|world| {
+            world.set_clock(Clock::Stands(end.map_or(until, |end| end.at)));
+            world.is_alive(id, life)
+        });
+        if is_finished && is_alive {
+            return self.ended(id);
+        }
+        if let (Some(End { crash, .. }), true) = (end, is_alive) {
+            self.shared.with(|world| world.stop(id, crash));
+        }
+        if end.is_some() || !is_alive {
+            self.hosts[id].end = None;
+            self.hosts[id].running = None;
+            self.rest(id, until);
+        }
+        Ok(())
+    }
+
+    /// What arrives at a host that does not run meets its system, or nobody.
+    fn rest(&self, id: HostId, until: Millis) {
+        self.shared.with(|world| {
+            while let Some(arrival) = world.next_arrival(id).filter(|arrival| *arrival < until) {
+                world.set_clock(Clock::Stands(arrival));
+                world.deliver(id);
+            }
+        });
+    }
+
+    /// What a host has of a step.
+    async fn turn(
+        &self,
+        id: HostId,
+        moment: impl Fn(Millis) -> Instant,
+        end: Option<End>,
+        until: Millis,
+    ) {
+        let go_on = async |until: Millis| {
+            let next = || self.shared.with(|world| world.next_arrival(id));
+            while let Some(arrival) = next().filter(|arrival| *arrival < until) {
                 sleep_until(moment(arrival)).await;
                 self.shared.with(|world| world.deliver(id));
             }
-            sleep_until(moment(at)).await;
-            let mut left = polls;
-            poll_fn(|cx| {
-                if left == 0 {
-                    return Poll::Ready(());
-                }
-                left -= 1;
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            })
-            .await;
-        });
-        self.shared.with(|world| world.set_clock(Clock::Stands(at)));
-        if running.main.is_finished() {
-            return self.ended(id);
-        }
-        if let Some((_, _, crash)) = end {
-            self.shared.with(|world| world.stop(id, crash));
-            self.hosts[id].running = None;
-        }
-        Ok(())
+            sleep_until(moment(until)).await;
+        };
+        let Some(End { at, polls: mut left, .. }) = end else { return go_on(until).await };
+        go_on(at).await;
+        poll_fn(|cx| {
+            if left == 0 {
+                return Poll::Ready(());
+            }
+            left -= 1;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     /// A host's software has ended by itself.
@@ -326,6 +382,8 @@ impl Simulation {
                 world.note_of(id, "ends");
             }
         });
+        let until = self.shared.with(|world| world.horizon);
+        self.rest(id, until);
         match outcome {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
@@ -342,6 +400,12 @@ impl Simulation {
     fn failed(&self, what: fmt::Arguments<'_>) -> Box<dyn std::error::Error + Send + Sync> {
         format!("{what} (seed {}, after {:?})", self.seed, self.now()).into()
     }
+}
+
+/// The host's own instants.
+fn moments(running: &Running) -> impl Fn(Millis) -> Instant + use<> {
+    let (start, offset) = (running.start, running.offset);
+    move |at| start + duration(at - offset)
 }
 
 impl Drop for Simulation {

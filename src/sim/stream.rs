@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{
     connection::{End, Opening},
     host::Identity,
-    world::{Backlog, World},
+    world::{Acts, Backlog, World},
 };
 use crate::{Connector, Listener, Peer};
 
@@ -227,6 +227,7 @@ impl AsyncWrite for SimStream {
                 return wait(world, |world| &mut world.end(connection, end).writer, cx);
             }
             if take > 0 {
+                self.here.act(world, Acts::All)?;
                 world.send(connection, end, &buf[..take]);
             }
             Poll::Ready(Ok(take))

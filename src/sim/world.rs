@@ -64,12 +64,33 @@ pub(super) struct Machine {
     pub(super) is_up: bool,
     /// Whether its system answers.
     pub(super) has_power: bool,
+    pub(super) doom: Option<Doom>,
+    /// Whoever lets it run, while it is doomed.
+    pub(super) keeper: Option<Waker>,
     events: BTreeMap<(Millis, u64), Event>,
     pub(super) listeners: BTreeMap<u16, Backlog>,
     pub(super) sockets: BTreeMap<u16, Mailbox>,
     pub(super) next_port: u16,
     pub(super) traffic: Traffic,
     pub(super) files: Files,
+}
+
+/// A host that crashes before it does something that can be seen from outside.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Doom {
+    pub(super) acts: Acts,
+    /// How many of them it still does.
+    pub(super) left: u64,
+    pub(super) crash: Crash,
+}
+
+/// What can be seen from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Acts {
+    /// What it sends, and what it writes to its disk.
+    All,
+    /// What it writes to its disk.
+    Disk,
 }
 
 /// Connections that wait to be accepted.
@@ -178,6 +199,8 @@ impl World {
             life: 0,
             is_up: false,
             has_power: false,
+            doom: None,
+            keeper: None,
             events: BTreeMap::new(),
             listeners: BTreeMap::new(),
             sockets: BTreeMap::new(),
@@ -280,11 +303,33 @@ impl World {
         self.trash.extend(waker);
     }
 
+    /// A host is about to do something that can be seen from outside.
+    ///
+    /// # Errors
+    /// If it has crashed instead.
+    pub(super) fn act(&mut self, host: HostId, acts: Acts) -> std::io::Result<()> {
+        let Some(doom) = &mut self.machines[host].doom else { return Ok(()) };
+        if doom.acts == Acts::Disk && acts != Acts::Disk {
+            return Ok(());
+        }
+        if doom.left > 0 {
+            doom.left -= 1;
+            return Ok(());
+        }
+        let crash = doom.crash;
+        self.stop(host, crash);
+        Err(has_crashed())
+    }
+
     /// A host's process ends now. What it had sent is on its way.
     pub(super) fn stop(&mut self, host: HostId, crash: Crash) {
         self.note_of(host, if crash == Crash::Kill { "is killed" } else { "loses its power" });
         let machine = &mut self.machines[host];
         machine.is_up = false;
+        machine.doom = None;
+        let keeper = machine.keeper.take();
+        self.wake(keeper);
+        let machine = &mut self.machines[host];
         machine.has_power = crash == Crash::Kill;
         let listeners = std::mem::take(&mut machine.listeners);
         let sockets = std::mem::take(&mut machine.sockets);
@@ -312,6 +357,7 @@ impl World {
         let machine = &mut self.machines[host];
         machine.is_up = true;
         machine.has_power = true;
+        machine.doom = None;
         machine.life += 1;
         let life = machine.life;
         self.note_of(host, "starts");
@@ -323,6 +369,11 @@ impl World {
         let machine = &self.machines[host];
         machine.is_up && machine.life == life
     }
+}
+
+/// What is said to software that goes on for a moment.
+pub(super) fn has_crashed() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::NotConnected, "the host has crashed")
 }
 
 /// A time as users see it.
