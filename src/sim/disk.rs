@@ -170,9 +170,9 @@ impl File {
     pub fn sync(&self) -> io::Result<()> {
         self.change(|content, lies| {
             if lies {
-                content.promise()
+                content.promise();
             } else {
-                content.sync()
+                content.sync();
             }
             Ok(())
         })
