@@ -13,6 +13,8 @@ mod common;
 mod process;
 
 mod killed {
+    #[cfg(feature = "durable")]
+    mod once;
     mod returning;
 }
 
