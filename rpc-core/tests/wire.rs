@@ -78,6 +78,7 @@ fn rules_and_citations_match() {
     let mut tests = cited_in("rpc-core/tests");
     tests.extend(cited_in("tests"));
     tests.extend(cited_in("tests/datagrams"));
+    tests.extend(cited_in("tests/tracked"));
     let untested: Vec<_> = rules.difference(&tests).collect();
     assert!(untested.is_empty(), "no test cites {untested:?}");
 
@@ -89,6 +90,7 @@ fn rules_and_citations_match() {
         "rpc-core/src/datagram",
         "src/client",
         "src/server",
+        "src/server/tracked",
         "src/datagram",
     ] {
         cited.extend(cited_in(dir));

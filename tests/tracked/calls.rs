@@ -116,6 +116,7 @@ impl Fixture {
     }
 }
 
+/// `[stamp.once]` `[standing.final]`
 #[tokio::test]
 async fn a_call_that_is_sent_again_gets_the_answer_of_the_first() {
     let fixture = Fixture::new();
@@ -165,6 +166,7 @@ async fn errors_panics_and_metadata_are_replayed_as_they_were() {
     assert_eq!(fixture.runs(), 3);
 }
 
+/// `[stamp.pending]`
 #[tokio::test]
 async fn whoever_asks_again_waits_and_whoever_waited_is_told() {
     let fixture = Fixture::new();
@@ -188,6 +190,7 @@ async fn whoever_asks_again_waits_and_whoever_waited_is_told() {
     assert_eq!(fixture.runs(), 1);
 }
 
+/// `[stamp.waiting]`
 #[tokio::test]
 async fn a_call_outlives_its_connection() {
     let fixture = Fixture::new();
@@ -209,6 +212,7 @@ async fn a_call_outlives_its_connection() {
     assert_eq!(fixture.runs(), 2);
 }
 
+/// `[stamp.waiting]`
 #[tokio::test]
 async fn a_cancel_tells_the_handler_and_does_not_stop_it() {
     let fixture = Fixture::new();
@@ -226,6 +230,7 @@ async fn a_cancel_tells_the_handler_and_does_not_stop_it() {
     assert_eq!(fixture.runs(), 1);
 }
 
+/// `[stamp.waiting]`
 #[tokio::test(start_paused = true)]
 async fn a_deadline_keeps_a_call_from_beginning_and_does_not_end_it() {
     let fixture = Fixture::new();
@@ -250,6 +255,7 @@ async fn a_deadline_keeps_a_call_from_beginning_and_does_not_end_it() {
     assert_eq!(soon(peer.answered(4)).await.reply::<usize>(), 2);
 }
 
+/// `[standing.final]`
 #[tokio::test]
 async fn a_refusal_that_promises_no_effect_is_not_remembered() {
     let fixture = Fixture::new();
@@ -323,6 +329,22 @@ async fn a_large_reply_is_answered_once() {
         assert_eq!(refused.code(), FaultCode::ReplyTooLarge);
     }
     assert_eq!(fixture.runs(), 2);
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_full_takes_no_new_calls_and_answers_the_old() {
+    let fixture = Fixture::with(Server::builder().ledger(Ledger::volatile().max_bytes(2000)));
+    let mut peer = peer(&fixture.server).await;
+    let grant = peer.open().await;
+    let asking = Asking::new(&grant, 1, "Counter.Large", &1800);
+    assert_eq!(soon(peer.ask(1, &asking)).await.reply::<String>().len(), 1800);
+    let next = Asking::new(&grant, 2, "Counter.Increment", &());
+    let refused = soon(peer.ask(2, &next)).await;
+    assert_eq!(refused.code(), FaultCode::AskAgain);
+    assert!(!refused.standing.is_final && !refused.standing.retry_after.is_zero());
+    assert!(soon(peer.ask(3, &asking)).await.standing.is_replayed);
+    assert_eq!(soon(peer.acknowledge(4, &grant, 1)).await, Ok(1));
+    assert_eq!(soon(peer.ask(5, &next)).await.reply::<usize>(), 2, "there is room again");
 }
 
 #[tokio::test]

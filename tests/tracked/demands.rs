@@ -53,6 +53,7 @@ fn with_a_check() -> ServerBuilder {
     Server::builder().authorize(|_: netrpc::CallInfo| async { Ok(()) })
 }
 
+/// `[stamp.demand]`
 #[tokio::test]
 async fn a_call_that_asks_for_less_does_not_run() {
     for builder in [Server::builder(), Server::builder().ledger(Ledger::volatile()), with_a_check()]

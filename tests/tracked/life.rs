@@ -62,6 +62,9 @@ fn a_blocking_handler_that_outlives_its_runtime_is_not_run_again() {
         let mut peer = peer(&fixture.server).await;
         // It runs yet, so whoever asks waits.
         peer.send(&asking.frame(1)).await;
+        while fixture.server.ledger_stats().unwrap().joined == 0 {
+            tokio::task::yield_now().await;
+        }
         fixture.gate.add_permits(1);
         let unknown = soon(peer.answered(1)).await;
         assert_eq!(unknown.code(), FaultCode::Pending, "its task is gone, which had its answer");
