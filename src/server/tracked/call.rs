@@ -146,10 +146,13 @@ impl Call {
                 Err(panic) => Poll::Ready(Err(passage::panicked(&panic))),
             }
         });
-        let outcome = tokio::select! {
-            biased;
-            outcome = done => outcome,
-            fault = self.too_late() => Err(fault),
+        let outcome = match self.is_late() {
+            true => Err(self.too_late().await),
+            false => tokio::select! {
+                biased;
+                outcome = done => outcome,
+                fault = self.too_late() => Err(fault),
+            },
         };
         // What is not done is dropped, before its answer says what it has come to.
         let dropped = plain::catch(|| observed.enter(|| walk = None));
@@ -175,6 +178,10 @@ impl Call {
             Ok(entry) => Named::Method(entry.clone()),
             Err(missing) => Named::Unknown(missing.name.clone()),
         }
+    }
+
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now())
     }
 
     /// Waits until the call's time is over, if it has not begun by then. It never does after that.
@@ -291,6 +298,10 @@ impl Run {
         let call = &*self.call;
         let mut state = call.state.lock();
         match state.phase {
+            Phase::Waiting if call.is_late() => {
+                state.phase = Phase::Closed;
+                return Err(session::expired());
+            }
             Phase::Waiting if call.tracked.start(call.xid) => state.phase = Phase::Begun,
             Phase::Waiting => {
                 state.phase = Phase::Over;
