@@ -59,7 +59,8 @@
 //! | decide who may call | [`ServerBuilder::authenticate`] connections, [`ServerBuilder::authorize`] calls, [`Context::extension`] |
 //! | call it | [`Client`], [`Call`], [`CallOptions`] (timeout, deadline, metadata) |
 //! | connect again by itself | [`ClientBuilder::reconnect`], [`CallOptions::wait_for_ready`], [`Client::state`] |
-//! | send a call again that may have run | [`CallOptions::semantics`], [`Semantics`] |
+//! | say how often a call may run | [`CallOptions::semantics`], [`Semantics`]; [`Ledger`] on the server |
+//! | have calls outlive a crash of the client | [`ClientBuilder`]'s `log`, with the feature `durable` |
 //! | know what went wrong | [`Error`], [`Error::may_have_run`] |
 //! | call it from a thread without a runtime | [`blocking`] |
 //! | serve Go programs, or call one | nothing more to serve them; [`ClientBuilder`]'s `wire` and `dial_http` to call |
@@ -78,10 +79,11 @@
 //!
 //! Every call ends exactly once: with its reply, or with one [`Error`]. If
 //! [`may_have_run`](Error::may_have_run) is `false`, the method has not run and will not. A call that may
-//! have run is never sent twice, unless it is asked to be ([`Semantics::AtLeastOnce`]).
+//! have run is never sent twice, unless it is asked to be ([`Semantics`]); and one that must not run twice
+//! does not, however often it is sent ([`Semantics::AtMostOnce`]).
 //!
-//! Not promised, yet: calls that survive a crash of either side. Go's protocols carry
-//! calls and answers only: no deadlines, cancellation or metadata.
+//! Go's protocols carry calls and answers only: no deadlines, cancellation or metadata, and nothing by which a
+//! call is known again.
 //!
 //! # Features
 //!
@@ -95,7 +97,7 @@
 //! | `trace` | no | a [`tracing`](https://docs.rs/tracing) span for each call on either side, in W3C's trace context: [`trace`] |
 //! | `metrics` | no | calls, latencies, bytes and connections for the recorder of the [`metrics`](https://docs.rs/metrics) facade |
 //! | `sim` | no | `sim`: servers and clients in a simulated network whose faults a seed decides |
-//! | `durable` | no | `Ledger::open`: a ledger in a file, which a server's crash leaves as it was; needs Rust 1.90 |
+//! | `durable` | no | `Ledger::open`, `ClientBuilder::log`: a server's ledger and a client's log in files, which crashes leave as they were; needs Rust 1.90 |
 //! | `debug-page` | no | `Server::debug_page`: a page for browsers that shows the services and their calls |
 #![forbid(unsafe_code)]
 

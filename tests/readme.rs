@@ -138,3 +138,50 @@ fn the_files_that_the_threat_model_names_are_there() {
         assert!(root.join(path).exists(), "{path} is not there");
     }
 }
+
+/// Every cell of the table of promises has a test under it, which is there.
+#[test]
+fn every_promise_names_its_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = include_str!("../docs/SEMANTICS.md");
+    let mut labels = Vec::new();
+    for line in page.lines() {
+        let Some((label, rest)) = line.strip_prefix('[').and_then(|it| it.split_once("]: ")) else {
+            continue;
+        };
+        let (file, name) = rest.split_once(' ').expect("a file and a test");
+        let text = fs::read_to_string(root.join("docs").join(file)).expect("the file is there");
+        let test = format!("fn {}(", name.trim_matches('"'));
+        assert!(text.contains(&test), "{file} has no `{test}`");
+        labels.push(label);
+    }
+    let (_, table) = page.split_once("## What is promised").expect("its section");
+    let (table, _) = table.split_once("\n## ").expect("another section");
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .skip(2) // what the columns are
+        .collect();
+    let mut used = Vec::new();
+    for pair in rows.chunks(2) {
+        let [claims, tests] = pair else { panic!("{pair:?}") };
+        assert_eq!((claims.len(), tests.len()), (6, 6), "{claims:?}");
+        for (claim, tests) in claims.iter().zip(tests).skip(1) {
+            let named: Vec<_> = tests
+                .split("][")
+                .skip(1)
+                .map(|rest| rest.split_once(']').expect("a label").0)
+                .collect();
+            assert!(named.iter().all(|label| labels.contains(label)), "{named:?}");
+            let is_shown = !named.is_empty()
+                || tests.contains('*')
+                || claim.starts_with('–')
+                || claim.contains("by construction")
+                || *claim == "=";
+            assert!(is_shown, "nothing shows: {claims:?}: {claim}");
+            used.extend(named);
+        }
+    }
+    assert!(rows.len() > 30 && labels.iter().all(|label| used.contains(label)), "{labels:?}");
+}

@@ -4,10 +4,15 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(feature = "durable")]
+#[path = "../../rpc-ledger/tests/common/mod.rs"]
+mod disk;
 
 mod bank;
 #[cfg(feature = "blocking")]
 mod blocking;
+#[cfg(feature = "durable")]
+mod durable;
 #[cfg(feature = "tower")]
 mod layers;
 #[cfg(feature = "durable")]

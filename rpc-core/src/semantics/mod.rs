@@ -28,17 +28,31 @@ pub use stamp::{Stamp, Standing};
 pub use xid::{Domain, Epoch, Incarnation, Secret, SessionId, Xid};
 
 /// How often a call may run, as its caller wants it.
+///
+/// | | a reply is lost | the server crashes while it runs | needs |
+/// |---|---|---|---|
+/// | `Maybe` | the error says that it may have run | the same | – |
+/// | `AtLeastOnce` | it runs again | it runs again | a client that connects again |
+/// | `AtMostOnce` | the answer is given again | unknown, and never again | a server with a ledger |
+/// | `ExactlyOnce` | the answer is given again | rolled back, and run again | a ledger in a file, and a method that writes into it |
+///
+/// The whole table of what is promised, with the tests that show it, is in `docs/SEMANTICS.md`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
 pub enum Semantics {
-    /// Sent once; after a loss nobody knows whether it ran. What Go does.
+    /// Sent once; after a loss nobody knows whether it ran, and the error says so. What Go does.
     #[default]
     Maybe,
-    /// Sent again until it is answered; it may run more than once.
+    /// Sent again until it is answered; it may run more than once: for methods that may (idempotent ones).
     AtLeastOnce,
-    /// Sent again until it is answered, and never run twice.
+    /// Sent again until it is answered, under a number by which the server's ledger knows it: never run twice.
+    ///
+    /// What a crash leaves of it depends on the ledger; where nobody can tell, the error says that it may have
+    /// run, and it is not run again.
     AtMostOnce,
-    /// As `AtMostOnce`, and the caller too remembers the call across a crash.
+    /// As `AtMostOnce`, and its effect is kept together with its outcome, so that a crash of the server leaves both
+    /// or neither. A client with a log remembers it across a crash of its own; without one, such a crash leaves
+    /// it run once or not at all.
     ExactlyOnce,
 }
 
