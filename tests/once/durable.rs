@@ -138,7 +138,7 @@ impl Setup {
     }
 
     fn go(&self, which: &str, amount: u64) -> Call<u64> {
-        self.client.go(&method(self.kept, which), &amount)
+        self.client.go(method(self.kept, which), &amount)
     }
 
     /// The power of the server fails, and comes back.
