@@ -78,6 +78,18 @@ impl Client {
         Ok(Client { inner, runtime: Arc::new(runtime) })
     }
 
+    /// Calls a server over UDP; see [`ClientBuilder::dial_udp`]. What was lost is sent again while a thread waits
+    /// in the client.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if no server answers, or the system knows that nobody is there.
+    pub fn dial_udp(addr: impl Address) -> Result<Self, Error> {
+        let runtime =
+            Inside::new().map_err(|cause| no_runtime(addr.target().to_string(), cause))?;
+        let inner = runtime.block_on(crate::Client::dial_udp(addr))?;
+        Ok(Client { inner, runtime: Arc::new(runtime) })
+    }
+
     /// Connects to a Go server over HTTP `CONNECT` and speaks gob with it.
     ///
     /// # Errors

@@ -58,6 +58,7 @@
 //! | serve it | [`Server`], [`ServerBuilder`] (all limits), [`Serve`] (graceful shutdown) |
 //! | decide who may call | [`ServerBuilder::authenticate`] connections, [`ServerBuilder::authorize`] calls, [`Context::extension`] |
 //! | call it | [`Client`], [`Call`], [`CallOptions`] (timeout, deadline, metadata) |
+//! | serve and call over UDP | [`Server::serve_datagrams`], [`Client::dial_udp`], [`DatagramSocket`] |
 //! | connect again by itself | [`ClientBuilder::reconnect`], [`CallOptions::wait_for_ready`], [`Client::state`] |
 //! | say how often a call may run | [`CallOptions::semantics`], [`Semantics`]; [`Ledger`] on the server |
 //! | have calls outlive a crash of the client | [`ClientBuilder`]'s `log`, with the feature `durable` |

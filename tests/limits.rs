@@ -401,7 +401,9 @@ fn the_tables_agree_and_every_row_has_a_test() {
     }
 
     let mut sources = String::new();
-    for folder in ["tests", "tests/tracked", "src", "rpc-core/tests", "rpc-core/src"] {
+    let folders =
+        ["tests", "tests/datagrams", "tests/tracked", "src", "rpc-core/tests", "rpc-core/src"];
+    for folder in folders {
         for file in fs::read_dir(root.join(folder)).unwrap() {
             let path = file.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "rs") {

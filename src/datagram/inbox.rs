@@ -16,10 +16,10 @@ use super::counts::{Counters, count};
 use crate::sync::Mutex;
 
 /// How many bytes may lie unread. What comes above is thrown away, as the network does it.
-const ROOM: usize = 256 * 1024;
+const ROOM: usize = 128 * 1024;
 
 /// How many questions of a peer may be without an answer; a connection has fewer running and waiting.
-const CALLS: usize = 65_536;
+const CALLS: usize = 16_384;
 
 /// How long a call may run before the client is told that it is here.
 pub(super) const RECEIPT: Duration = Duration::from_millis(20);

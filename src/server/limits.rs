@@ -97,6 +97,7 @@ pub enum SyncPolicy {
 /// | limit | default | what happens at the limit |
 /// |---|---|---|
 /// | [`max_frame`](Self::max_frame) | 4 MiB | a longer request is discarded as it arrives and refused (`TooLarge`); a longer reply becomes an error of its call |
+/// | [`max_datagram`](Self::max_datagram) | 1200 bytes | a reply that does not fit becomes an error of its call (`ReplyTooLarge`) |
 /// | [`max_calls`](Self::max_calls) | 256 | further calls wait, in order |
 /// | [`max_server_calls`](Self::max_server_calls) | 65,536 | refused (`Overloaded`), first for connections that have more than their share |
 /// | [`max_running_bytes`](Self::max_running_bytes) | 64 MiB | while there are as many, further calls wait, in order |

@@ -20,7 +20,9 @@ pub struct Faults {
     pub lost: u64,
     /// Of a hundred.
     pub doubled: u64,
-    /// Each waits a random time of up to so many milliseconds, so that they overtake each other.
+    /// How many milliseconds the way takes.
+    pub way: u64,
+    /// Each waits a random time of up to so many milliseconds more, so that they overtake each other.
     pub delay: u64,
     /// Of a hundred, one bit is changed.
     pub changed: u64,
@@ -111,7 +113,7 @@ fn carry(
         let (socket, done) = (socket.clone(), done.clone());
         let before = done.passed.load(Relaxed);
         tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(delay)).await;
+            tokio::time::sleep(Duration::from_millis(faults.way + delay)).await;
             // More than one has passed since it came: it was overtaken, if they came after it.
             if done.passed.fetch_add(1, Relaxed) > before + 1 {
                 done.overtaken.fetch_add(1, Relaxed);

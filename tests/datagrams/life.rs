@@ -104,7 +104,8 @@ async fn a_server_that_shuts_down_answers_what_has_begun_and_takes_nothing_new()
         let _ = stopped.await;
     });
     let serving = tokio::spawn(serve);
-    let lossy = Lossy::to(addr, Faults { lost: 30, doubled: 20, delay: 20, changed: 0 }, 46).await;
+    let lossy =
+        Lossy::to(addr, Faults { lost: 30, doubled: 20, delay: 20, ..Faults::default() }, 46).await;
     let options = CallOptions::new().semantics(Semantics::AtLeastOnce);
     let builder = Client::builder().connect_timeout(Duration::from_secs(100));
     let client = builder.dial_udp(lossy.addr).await.unwrap().with(options);

@@ -356,6 +356,32 @@ async fn a_server_that_shuts_down_refuses_new_conversations() {
     assert_eq!(raw.answers().await, [(Kind::Reply, 1)]);
 }
 
+/// A client that sends more than is served has it thrown away, as the network would.
+#[tokio::test(start_paused = true)]
+async fn what_a_client_sends_too_much_is_dropped() {
+    let server = Server::builder().max_calls(1).max_waiting_bytes(1000).build();
+    let setup = Setup::of(server).await;
+    let mut raw = Raw::greeted(setup.addr).await;
+    raw.frames(&common::request(1, "Tally.Slow", &common::encoded(&(1u64, 5000u64)))).await;
+    assert_eq!(raw.next().await.expect("a receipt").0.sort, Sort::Receipt);
+    let body = common::encoded(&vec![7u8; 1000]);
+    for seq in 2..=300 {
+        raw.frames(&common::request(seq, "Tally.Length", &body)).await;
+        tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let mut answered = 0;
+    while let Some((prelude, body)) = raw.next().await {
+        if prelude.sort == Sort::Frames {
+            answered += frames(&body).filter(|it| it.kind == Some(Kind::Reply)).count() as u64;
+        }
+    }
+    let counts = setup.server.datagram_counts();
+    assert!(counts.dropped > 100, "{counts:?}");
+    assert!((100..140).contains(&answered), "{answered} of 128 KiB");
+    assert_eq!(answered + counts.dropped, 300);
+}
+
 /// The server's memory does not grow by who only asks.
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_hellos_leaves_nothing_behind() {

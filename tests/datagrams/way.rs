@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use futures_util::future::join_all;
-use netrpc::{CallOptions, Error, Semantics};
+use netrpc::{CallOptions, Client, Error, Semantics};
 use tokio::time::Instant;
 
 use crate::{
@@ -12,14 +12,14 @@ use crate::{
     dial,
 };
 
-const BAD: Faults = Faults { lost: 20, doubled: 10, delay: 30, changed: 2 };
+const BAD: Faults = Faults { lost: 20, doubled: 10, way: 0, delay: 30, changed: 2 };
 
 fn semantics(semantics: Semantics) -> CallOptions {
     CallOptions::new().semantics(semantics).timeout(Duration::from_secs(600))
 }
 
 /// The calls `0..calls`, five at a time, each started when one of them is over.
-async fn calls(client: &netrpc::Client, calls: u64) -> Vec<Result<u64, Error>> {
+async fn calls(client: &Client, calls: u64) -> Vec<Result<u64, Error>> {
     let next = std::sync::atomic::AtomicU64::new(0);
     let worker = || async {
         let mut replies = Vec::new();
@@ -160,4 +160,57 @@ async fn a_way_that_is_cut_for_a_while_is_tried_ever_less_and_then_used_again() 
         assert_eq!((call.await.unwrap(), setup.tally.runs(n)), (n + 1, 1));
     }
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
+/// Calls a second over a way of 20 ms there and back on which so many of a hundred datagrams are lost in each
+/// direction, in virtual time.
+async fn throughput(lost: u64, callers: u64) -> f64 {
+    let setup = Setup::new().await;
+    let lossy = Lossy::to(setup.addr, Faults { lost, way: 10, ..Faults::default() }, 48).await;
+    let client = dial(lossy.addr).await.with(semantics(Semantics::AtLeastOnce));
+    add(&client, 0).await.unwrap();
+    // As long as it takes until chance does not matter.
+    let seconds = match (callers, lost) {
+        (1, _) => 100,
+        (_, 0..5) => 2,
+        (_, 5..10) => 5,
+        _ => 40,
+    };
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let caller = || async {
+        let mut answered = 0;
+        while let Ok(reply) = tokio::time::timeout_at(end, add(&client, 1)).await {
+            reply.unwrap();
+            answered += 1;
+        }
+        answered
+    };
+    let answered: u64 = join_all((0..callers).map(|_| caller())).await.into_iter().sum();
+    answered as f64 / seconds as f64
+}
+
+/// The figures of `docs/DATAGRAMS.md`.
+#[tokio::test(start_paused = true)]
+async fn a_lossy_way_costs_what_the_page_says() {
+    let page = include_str!("../../docs/DATAGRAMS.md");
+    let rows = page.lines().filter_map(|line| {
+        let cells: Option<Vec<f64>> = line
+            .strip_prefix('|')?
+            .strip_suffix('|')?
+            .split('|')
+            .map(|cell| cell.trim().trim_end_matches(" %").replace(',', "").parse().ok())
+            .collect();
+        cells
+    });
+    let mut measured = 0;
+    for row in rows {
+        let [lost, one, many] = row[..] else { panic!("{row:?}") };
+        for (callers, said) in [(1, one), (64, many)] {
+            let is = throughput(lost as u64, callers).await;
+            println!("{lost} % lost, {callers} callers: {is:.0} calls/s, {said} said");
+            assert!((0.6 * said..1.6 * said).contains(&is), "{lost} % lost: {is} is not {said}");
+            measured += 1;
+        }
+    }
+    assert_eq!(measured, 8, "the table is there");
 }

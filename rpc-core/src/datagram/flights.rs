@@ -33,6 +33,10 @@ const ASK_TAKEN: Duration = Duration::from_secs(15);
 /// What is sent within this time counts as sent at once.
 const BURST: Duration = Duration::from_millis(1);
 
+/// How often a question's own wait is doubled. While others are answered the way is there, and how much goes over it
+/// the window sees to; where nothing comes, all waits double further.
+const DOUBLED: u32 = 4;
+
 /// Something that the peer answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Question {
@@ -368,7 +372,7 @@ impl Flights {
         let before = asked.due;
         let due = match asked.state {
             State::Flying => {
-                let failures = asked.attempts.saturating_sub(1);
+                let failures = asked.attempts.saturating_sub(1).min(DOUBLED);
                 self.due_after(now, failures, Duration::MAX)
             }
             State::Taken(times) => self.due_after(now, times, ASK_TAKEN),
