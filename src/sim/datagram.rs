@@ -3,13 +3,17 @@
 use std::{
     io,
     net::SocketAddr,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
+
+use netrpc_core::Peer;
+use tokio::io::ReadBuf;
 
 use super::{
     host::Identity,
     world::{Acts, Event, HostId, Mailbox, World},
 };
+use crate::DatagramSocket;
 
 /// Datagrams that wait to be received; more are lost, as systems lose them.
 const WAITING: usize = 4096;
@@ -89,6 +93,37 @@ impl SimDatagramSocket {
             world.discard(before);
             Poll::Pending
         })
+    }
+}
+
+impl DatagramSocket for SimDatagramSocket {
+    type Addr = SocketAddr;
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.addr)
+    }
+
+    fn poll_send_to(
+        &self,
+        _: &mut Context<'_>,
+        datagram: &[u8],
+        to: &SocketAddr,
+    ) -> Poll<io::Result<()>> {
+        Poll::Ready(self.try_send_to(datagram, *to).map(drop))
+    }
+
+    fn poll_recv_from(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<SocketAddr>> {
+        let (length, from) = ready!(self.poll_receive_from(cx, buffer.initialize_unfilled()))?;
+        buffer.advance(length);
+        Poll::Ready(Ok(from))
+    }
+
+    fn peer(&self, addr: &SocketAddr) -> Peer {
+        Peer::Udp(*addr)
     }
 }
 

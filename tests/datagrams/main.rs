@@ -8,6 +8,8 @@ mod common;
 mod life;
 mod limits;
 mod raw;
+#[cfg(feature = "sim")]
+mod simulated;
 mod way;
 
 use std::{
