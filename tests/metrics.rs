@@ -304,3 +304,28 @@ async fn a_limit_that_is_met_is_counted_by_its_name() {
     metrics.counts("netrpc.limits.reached", &[("limit", "max_queued_bytes")], 2).await;
     drop(calls);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_again_over_datagrams_is_counted() {
+    use common::lossy::{Faults, Lossy};
+    let mut metrics = Metrics::begin().await;
+    let server = Server::new();
+    server.register(Work::default()).unwrap();
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let addr = socket.local_addr().unwrap();
+    tokio::spawn(server.serve_datagrams(socket).unwrap());
+    let lossy = Lossy::to(addr, Faults::default(), 1).await;
+    let client = Client::dial_udp(lossy.addr).await.unwrap();
+    let options = CallOptions::new().semantics(netrpc::Semantics::AtLeastOnce);
+    let client = client.with(options);
+    let call = || client.call::<_, u64>("Work.Quick", &());
+    call().await.unwrap();
+    assert_eq!(metrics.count("netrpc.client.datagrams.again", &[]), 0, "nothing was lost");
+    lossy.cut(true);
+    let call = client.go::<_, u64>("Work.Quick", &());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    lossy.cut(false);
+    call.await.unwrap();
+    let again = metrics.count("netrpc.client.datagrams.again", &[]);
+    assert!((1..6).contains(&again), "{again}");
+}

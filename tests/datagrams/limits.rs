@@ -158,3 +158,14 @@ async fn gos_protocols_are_not_spoken_over_datagrams() {
     let text = builder.dial_udp(setup.addr).await.unwrap_err().chain().to_string();
     assert!(text.contains("Go's protocols are not spoken over datagrams"), "{text}");
 }
+
+#[cfg(feature = "blocking")]
+#[test]
+fn a_thread_without_a_runtime_calls_over_udp() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let setup = runtime.block_on(Setup::new());
+    let client = netrpc::blocking::Client::dial_udp(setup.addr).unwrap();
+    let client = client.with(CallOptions::new().semantics(Semantics::AtLeastOnce));
+    assert_eq!(client.call::<_, u64>("Tally.Add", &1u64).unwrap(), 2);
+    assert_eq!(setup.tally.runs(1), 1);
+}
