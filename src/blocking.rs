@@ -154,6 +154,14 @@ impl Client {
         Call { inner: Some(inner), client: self.clone() }
     }
 
+    /// The calls that the client's [log](ClientBuilder::log) remembered when the client was made, as each outcome
+    /// is known: see [`Client::recovered`](crate::Client::recovered). It waits for each.
+    #[cfg(feature = "durable")]
+    pub fn recovered(&self) -> impl Iterator<Item = crate::RecoveredCall> {
+        let (client, recovered) = (self.clone(), self.inner.recovered());
+        std::iter::from_fn(move || client.runtime.block_on(recovered.next()))
+    }
+
     /// How the connection fares, as far as anybody has noticed.
     pub fn state(&self) -> ConnectionState {
         self.inner.state()
@@ -221,6 +229,16 @@ impl<R: DeserializeOwned> Call<R> {
     pub fn wait_with_metadata(mut self) -> Result<(R, Metadata), Error> {
         let call = self.inner.take().expect("the call is not over yet");
         self.client.runtime.block_on(call.with_metadata())
+    }
+}
+
+#[cfg(feature = "durable")]
+impl<R: DeserializeOwned> Call<R> {
+    /// Waits for the outcome together with what keeps it from being forgotten: see
+    /// [`Call::with_receipt`](crate::Call::with_receipt).
+    pub fn wait_with_receipt(mut self) -> (Result<R, Error>, crate::Receipt) {
+        let call = self.inner.take().expect("the call is not over yet");
+        self.client.runtime.block_on(call.with_receipt())
     }
 }
 

@@ -251,3 +251,44 @@ async fn a_client_of_one_connection_says_that_it_cannot() {
     setup.gate.open.add_permits(1);
     assert_eq!(maybe.call::<_, u64>("Gate.Pass", &1).await.unwrap(), 1);
 }
+
+/// The preface has no checksum. Of a server that is known a wrong one is taken for a loss, of another for what it
+/// says.
+#[tokio::test(start_paused = true)]
+async fn bits_of_a_known_servers_first_bytes_that_are_flipped_are_a_loss() {
+    let setup = Setup::new();
+    let mut incoming = setup.network.listen_raw();
+    let client = setup.client().await;
+    let calling = tokio::spawn(async move { client.call::<_, u64>("Gate.Pass", &1).await });
+    let mut raw = Raw::new(incoming.recv().await.unwrap());
+    raw.greet().await;
+    raw.frame().await.unwrap();
+    for flipped in [1, 4, 5] {
+        drop(raw);
+        raw = Raw::new(soon(incoming.recv()).await.unwrap());
+        let mut preface = wire::Preface::OURS.to_bytes();
+        preface[flipped] ^= 0x10;
+        raw.send(&preface).await;
+        raw.rest().await;
+    }
+    drop(raw);
+    raw = Raw::new(soon(incoming.recv()).await.unwrap());
+    raw.greet().await;
+    let request = raw.frame().await.unwrap();
+    let mut out = Vec::new();
+    let start = wire::begin(&mut out);
+    out.push(1);
+    wire::finish(&mut out, start, Kind::Reply, 0, request.seq, u32::MAX).unwrap();
+    raw.send(&out).await;
+    assert_eq!(soon(calling).await.unwrap().unwrap(), 1);
+
+    let setup = Setup::new();
+    let mut incoming = setup.network.listen_raw();
+    let client = setup.client().await;
+    let calling = tokio::spawn(async move { client.call::<_, u64>("Gate.Pass", &1).await });
+    let mut raw = Raw::new(incoming.recv().await.unwrap());
+    tokio::time::sleep(Duration::from_millis(1)).await; // the call waits for it
+    raw.send(b"SSH-2.0-OpenSSH").await;
+    let error = soon(calling).await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Shutdown { may_have_run: false, .. }), "{error:?}");
+}

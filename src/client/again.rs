@@ -17,14 +17,7 @@ use netrpc_core::{
     wire::{FaultBody, Kind, write_repeatable},
 };
 
-use super::{
-    Handle, Unsent,
-    line::{Line, is_hopeless},
-    options::End,
-    repeat::Repeat,
-    send,
-    shared::Answer,
-};
+use super::{Handle, Unsent, line::Line, options::End, repeat::Repeat, send, shared::Answer};
 
 /// What it takes to send a call again.
 pub(super) struct Again {
@@ -112,8 +105,8 @@ impl Again {
 
     /// Whether a call that ended so is sent again; [`poll_send`](Self::poll_send) is next then.
     pub(super) fn wants(&mut self, outcome: &Outcome<Answer>) -> bool {
-        let Some(repeat) = &mut self.repeat else { return has_not_run(outcome) };
-        let Some(failure) = failure(outcome) else { return false };
+        let Some(repeat) = &mut self.repeat else { return has_not_run(outcome, &self.line) };
+        let Some(failure) = failure(outcome, &self.line) else { return false };
         if repeat.next(failure) != Next::Again {
             return false;
         }
@@ -143,24 +136,24 @@ impl fmt::Debug for Again {
 }
 
 /// What a call has failed of, that another attempt may fare better with.
-fn failure(outcome: &Outcome<Answer>) -> Option<Failure> {
+fn failure(outcome: &Outcome<Answer>, line: &Line) -> Option<Failure> {
     match outcome {
-        Outcome::Lost { cause, .. } if is_hopeless(cause) => None,
+        Outcome::Lost { cause, .. } if line.is_hopeless(cause) => None,
         Outcome::Lost { may_have_run: true, .. } => Some(Failure::Lost),
         Outcome::Answered(Answer::Frame(frame)) if frame.kind == Kind::Fault => {
             let fault = FaultBody::parse(frame.body_slice()).ok()?;
             matches!(fault.code, FaultCode::Overloaded | FaultCode::AskAgain)
                 .then_some(Failure::Later)
-                .or_else(|| has_not_run(outcome).then_some(Failure::NotSent))
+                .or_else(|| has_not_run(outcome, line).then_some(Failure::NotSent))
         }
-        outcome => has_not_run(outcome).then_some(Failure::NotSent),
+        outcome => has_not_run(outcome, line).then_some(Failure::NotSent),
     }
 }
 
 /// Whether a call that ended so has not run, and may fare better on another connection.
-fn has_not_run(outcome: &Outcome<Answer>) -> bool {
+fn has_not_run(outcome: &Outcome<Answer>, line: &Line) -> bool {
     match outcome {
-        Outcome::Lost { may_have_run, cause } => !may_have_run && !is_hopeless(cause),
+        Outcome::Lost { may_have_run, cause } => !may_have_run && !line.is_hopeless(cause),
         Outcome::Answered(Answer::Frame(frame)) if frame.kind == Kind::Fault => {
             FaultBody::parse(frame.body_slice())
                 .is_ok_and(|fault| fault.code == FaultCode::ShuttingDown)
@@ -170,9 +163,9 @@ fn has_not_run(outcome: &Outcome<Answer>) -> bool {
 }
 
 /// The same of an error.
-pub(super) fn can_be_sent_again(error: &Error) -> bool {
+pub(super) fn can_be_sent_again(error: &Error, line: &Line) -> bool {
     match error {
-        Error::Shutdown { may_have_run, cause } => !may_have_run && !is_hopeless(cause),
+        Error::Shutdown { may_have_run, cause } => !may_have_run && !line.is_hopeless(cause),
         Error::Refused { refusal: Refusal::ShuttingDown, .. } => true,
         _ => false,
     }

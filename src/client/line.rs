@@ -64,6 +64,8 @@ struct State {
     phase: ConnectionState,
     /// No attempt has been made yet.
     untried: bool,
+    /// The server is known to speak our protocol.
+    known: bool,
     /// Where calls go.
     current: Arc<Handle>,
     /// Earlier connections that may still have calls to be answered.
@@ -111,6 +113,7 @@ impl Line {
                 state: Mutex::new(State {
                     phase,
                     untried: first.is_none(),
+                    known: false,
                     current: Arc::new(Handle { shared, sessions: None }),
                     earlier: Vec::new(),
                     failure: None,
@@ -198,12 +201,23 @@ impl Line {
     pub(super) fn established(&self, shared: &Shared) {
         let noted = self.note(shared, |state| {
             state.failure = None;
+            state.known = true;
             state.phase = ConnectionState::Connected;
         });
         if noted {
             tracing::debug!(server = %self.dialer.server(), "connected");
             self.sessions.connected();
             self.logged.iter().for_each(|logged| logged.connected());
+        }
+    }
+
+    /// Whether no later attempt would do better than one that ended so.
+    pub(super) fn is_hopeless(&self, cause: &Disconnected) -> bool {
+        match cause {
+            // A server that has spoken our protocol before speaks it again: bits of its first bytes, which have no
+            // checksum, were flipped on the way.
+            Disconnected::NotNetrpc(_) | Disconnected::Unacceptable(_) => !self.state.lock().known,
+            cause => is_hopeless(cause),
         }
     }
 
@@ -328,8 +342,8 @@ impl fmt::Debug for Line {
     }
 }
 
-/// Whether no later attempt would do better than one that ended so.
-pub(super) fn is_hopeless(cause: &Disconnected) -> bool {
+/// Whether no later attempt would do better than one that ended so, at a server of which nothing else is known.
+fn is_hopeless(cause: &Disconnected) -> bool {
     match cause {
         Disconnected::Unreachable { cause, .. } => cause.kind() == io::ErrorKind::InvalidInput,
         Disconnected::Closed

@@ -54,7 +54,7 @@ use again::{Again, can_be_sent_again};
 use attempt::Attempt;
 use builder::ClientLimits;
 use builder::OpenLog;
-use line::{Line, is_hopeless};
+use line::Line;
 use options::End;
 use route::{Route, WeakRoute};
 use shared::{Answer, NotReady, Queued, Request, Shared};
@@ -530,7 +530,10 @@ impl Client {
 
     /// Whether a call that ended so is sent again: it has not run, and its caller waits.
     fn sends_again(&self, error: &Error) -> bool {
-        self.options.waits() && matches!(self.route, Route::Line(_)) && can_be_sent_again(error)
+        match &self.route {
+            Route::One(_) => false,
+            Route::Line(line) => self.options.waits() && can_be_sent_again(error, line),
+        }
     }
 
     /// Waits until there is room for a request.
@@ -684,7 +687,7 @@ impl Client {
                 Err(NotReady::Full(full)) => return Err(full.error(&connection.shared.limits).1),
                 Err(NotReady::Ended(cause)) => {
                     let closed = matches!(*cause, Disconnected::Closed);
-                    if is_hopeless(&cause) && !closed {
+                    if line.is_hopeless(&cause) && !closed {
                         return Err(Unsent::lost(cause));
                     }
                     line.current(self.options.waits()).map_err(Unsent::lost)?;

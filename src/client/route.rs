@@ -60,6 +60,14 @@ impl Route {
         matches!(self, Route::Line(_))
     }
 
+    /// Whether another connection than one that ended so may do better.
+    pub(super) fn has_hope(&self, cause: &Disconnected) -> bool {
+        match self {
+            Route::One(_) => false,
+            Route::Line(line) => !line.is_hopeless(cause),
+        }
+    }
+
     /// Ends every connection, for ever.
     pub(super) fn leave(&self) {
         match self {

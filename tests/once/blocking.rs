@@ -114,3 +114,72 @@ fn a_handle_is_given_up_or_detached() {
     let error = client.call::<_, u64>("Bank.Debit", &5).unwrap_err();
     assert!(matches!(error, Error::Shutdown { may_have_run: false, .. }), "{error:?}");
 }
+
+/// A log, from threads without a runtime: a client that is closed with a call under way, and the next.
+#[cfg(feature = "durable")]
+#[test]
+fn a_log_is_recovered_without_a_runtime() {
+    use crate::{common::Raw, script};
+    use netrpc_core::wire::{self, Kind, SessionFrame};
+
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("blocking-{}.log", std::process::id()));
+    let runtime = Runtime::new().unwrap();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let addr = listener.local_addr().unwrap();
+    // A server that answers the second of two calls, and all later.
+    runtime.spawn(async move {
+        let mut answers = false;
+        loop {
+            let mut raw = Raw::new(listener.accept().await.unwrap().0);
+            raw.greet().await;
+            while let Some(frame) = raw.answer().await {
+                let mut out = Vec::new();
+                match frame.kind {
+                    Kind::Session => {
+                        let granted = SessionFrame::Granted(script::grant());
+                        wire::write_session(&mut out, frame.seq, &granted);
+                    }
+                    Kind::Request if answers => {
+                        let head = wire::RequestHead::parse(frame.head()).unwrap();
+                        let standing = script::standing(head.stamp.unwrap().decode().xid);
+                        let start = wire::begin(&mut out);
+                        let head_len = wire::write_standing(&mut out, &standing);
+                        out.push(7);
+                        wire::finish(&mut out, start, Kind::Reply, head_len, frame.seq, u32::MAX)
+                            .unwrap();
+                    }
+                    Kind::Request => answers = true,
+                    _ => {}
+                }
+                raw.send(&out).await;
+            }
+        }
+    });
+    let client = || {
+        let options = CallOptions::new().semantics(Semantics::ExactlyOnce).tag("an order");
+        let builder = Client::builder().log(&path).options(options);
+        blocking::Client::dial_with(builder, addr).unwrap()
+    };
+    let before = client();
+    assert_eq!(before.recovered().count(), 0);
+    let mut unanswered = before.go::<_, u64>("Bank.Debit", &1);
+    assert!(unanswered.wait_timeout(Duration::from_millis(20)).is_none());
+    let (outcome, receipt) = before.go::<_, u64>("Bank.Debit", &2).wait_with_receipt();
+    assert_eq!(outcome.unwrap(), 7);
+    receipt.settle();
+    before.close();
+    drop((unanswered, before));
+
+    let after = client();
+    let recovered: Vec<_> = after.recovered().collect();
+    assert_eq!(recovered.len(), 1);
+    for call in recovered {
+        assert_eq!((call.tag(), call.method()), (&b"an order"[..], "Bank.Debit"));
+        let (outcome, receipt) = call.outcome::<u64>();
+        assert_eq!(outcome.unwrap(), 7);
+        receipt.settle();
+    }
+    after.close();
+    let _ = std::fs::remove_file(path);
+}

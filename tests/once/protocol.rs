@@ -511,3 +511,43 @@ async fn gos_protocols_cannot_carry_it() {
     let error = client.go::<_, u64>("Bank.Debit", &1).await.unwrap_err();
     assert!(error.to_string().starts_with("Go's protocols cannot carry"), "{error}");
 }
+
+/// A session that is over when it is granted is not asked for again and again.
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_sessions_end_at_once_is_not_flooded() {
+    let mut script = Script::new();
+    let client = script.client().await;
+    let hurried = client.with(CallOptions::new().timeout(Duration::from_secs(20)));
+    let calling = call(&hurried, 1);
+    let mut peer = script.connection().await;
+    let over = Grant { lease: Duration::ZERO, ..grant() };
+    let mut opened = 0;
+    let error = loop {
+        let answering = async {
+            let frame = peer.next().await;
+            match frame.kind {
+                Kind::Session => match SessionFrame::parse(frame.body_slice()).unwrap() {
+                    SessionFrame::Open => {
+                        opened += 1;
+                        peer.granted(frame.seq, &over).await;
+                    }
+                    SessionFrame::Close(_) => {}
+                    other => panic!("{other:?}"),
+                },
+                Kind::Acknowledgement => {
+                    peer.confirm(frame.seq, &over, 0, Duration::ZERO).await;
+                }
+                kind => panic!("{kind:?}"),
+            }
+        };
+        tokio::select! {
+            biased;
+            () = answering => {}
+            () = tokio::time::sleep(Duration::from_secs(15)) => {
+                break soon(calling).await.unwrap().unwrap_err();
+            }
+        }
+    };
+    assert!(matches!(error, Error::Deadline { may_have_run: false }), "{error:?}");
+    assert!((3..30).contains(&opened), "{opened}");
+}

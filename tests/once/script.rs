@@ -105,17 +105,19 @@ impl Peer {
         let asked = self.next().await;
         assert_eq!(asked.kind, Kind::Session);
         assert_eq!(SessionFrame::parse(asked.body_slice()), Ok(SessionFrame::Open));
+        self.granted(asked.seq, grant).await;
+    }
+
+    pub async fn granted(&mut self, seq: u64, grant: &Grant) {
         let mut out = Vec::new();
-        wire::write_session(&mut out, asked.seq, &SessionFrame::Granted(*grant));
+        wire::write_session(&mut out, seq, &SessionFrame::Granted(*grant));
         self.raw.send(&out).await;
     }
 
     /// The client is to resume this session, which goes on as `next`.
     pub async fn resume(&mut self, grant: &Grant, next: &Grant) {
         let seq = self.resuming(grant).await;
-        let mut out = Vec::new();
-        wire::write_session(&mut out, seq, &SessionFrame::Granted(*next));
-        self.raw.send(&out).await;
+        self.granted(seq, next).await;
     }
 
     /// The client is to resume this session, which is not there.

@@ -409,6 +409,30 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_lives_shorter_than_the_margin_is_of_use() {
+        let lease = Duration::from_secs(8);
+        let grant = Grant { lease, ..grant() };
+        let mut series = Series::new(start(), grant, SeriesLimits::default());
+        let last = start() + lease - lease / 4;
+        assert!(series.begin(last - Duration::from_nanos(1)).is_ok());
+        assert!(series.is_ending(last));
+        assert_eq!(series.begin(last), Err(NotNow::LeaseEnds));
+    }
+
+    #[test]
+    fn what_is_settled_is_unsent_until_something_has_carried_it() {
+        let mut series = series();
+        assert_eq!((series.unsent_ack(), series.unconfirmed()), (None, 0));
+        let seqs = [begin(&mut series), begin(&mut series)];
+        series.settle(seqs[0]);
+        assert_eq!((series.unsent_ack(), series.unconfirmed()), (Some(1), 2));
+        send(&mut series, start(), seqs[1]);
+        assert_eq!(series.unsent_ack(), None);
+        series.heard(start(), &standing(1, Duration::ZERO));
+        assert_eq!((series.confirmed(), series.unconfirmed()), (1, 1));
+    }
+
+    #[test]
     fn an_ack_travels_alone_after_a_second_or_at_half_a_window() {
         let mut series = series();
         let idle = SeriesLimits::default().ack_idle;

@@ -41,9 +41,7 @@ use netrpc_core::{
 #[cfg(feature = "tower")]
 use super::CallOptions;
 use super::{
-    Handle, Unsent,
-    line::is_hopeless,
-    now,
+    Handle, Unsent, now,
     options::End,
     repeat::{Repeat, doubt},
     route::Route,
@@ -337,7 +335,7 @@ impl Tracked {
                 self.sessions.disconnected();
                 let failure = if may_have_run { Failure::Lost } else { Failure::NotSent };
                 let next = self.repeat.next(failure);
-                if next != Next::Again || is_hopeless(&cause) || !self.route.reconnects() {
+                if next != Next::Again || !self.route.has_hope(&cause) {
                     return Err(Error::Shutdown { may_have_run, cause });
                 }
                 return Ok(self.again(failure, Duration::ZERO).await);

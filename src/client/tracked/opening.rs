@@ -21,7 +21,7 @@ use super::{
     awaited::{Awaited, Question},
 };
 use crate::{
-    client::{Unsent, line::is_hopeless, now, shared::Answer},
+    client::{Unsent, now, shared::Answer},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -168,19 +168,22 @@ impl Task {
             Outcome::Answered(_) => return Asked::Not(NotOpened::Refused(nonsense())),
             Outcome::Lost { cause, .. } => {
                 sessions.disconnected();
-                let ends = !sessions.route.upgrade().is_some_and(|route| route.reconnects());
-                return if ends || is_hopeless(&cause) {
-                    Asked::Not(NotOpened::Lost(cause))
-                } else {
+                let has_hope = sessions.route.upgrade().is_some_and(|route| route.has_hope(&cause));
+                return match has_hope {
                     // The next connection takes its own time to come.
-                    Asked::Later(Duration::ZERO)
+                    true => Asked::Later(Duration::ZERO),
+                    false => Asked::Not(NotOpened::Lost(cause)),
                 };
             }
         };
         match (question, Said::of(&frame)) {
             (Asking::Open | Asking::Resume, Said::Granted(grant)) => {
                 sessions.granted(asked, grant);
-                Asked::Opened
+                // One that is over when it comes is not asked for again at once.
+                match sessions.ends() {
+                    false => Asked::Opened,
+                    true => Asked::Later(schedule.next_delay()),
+                }
             }
             (Asking::Renew(xid), Said::Confirmed(standing)) => {
                 sessions.heard(asked, &Standing { xid, ..standing });
@@ -287,6 +290,11 @@ impl Sessions {
         };
         let xid = series.xid(0);
         (Question::Acknowledgement(acks::acknowledgement(series)), Asking::Renew(xid))
+    }
+
+    /// Whether no call begins in the present session.
+    fn ends(&self) -> bool {
+        self.state.lock().current.as_ref().is_some_and(|series| series.is_ending(now()))
     }
 
     /// Whether calls begin in the present session; it is let go of if not.
