@@ -395,6 +395,84 @@ fn room_is_made_for_what_arrives_not_for_what_is_claimed() {
     assert_eq!(FrameDecoder::new(3).needed(&claim), 0, "what is discarded needs no room");
 }
 
+/// `[frame.crc]`
+#[test]
+fn a_long_frame_is_checked_however_it_arrives() {
+    let payload: Vec<u8> = (0..300_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
+    let sent = [raw_frame(2, 0, 0, 1, &payload), raw_frame(2, 0, 0, 2, b"and one more")].concat();
+    let first = HEADER_LEN + payload.len();
+    for piece in [1000, 33_000, 100_000, 299_999, sent.len()] {
+        for wrong in [None, Some(first / 2), Some(first - 1)] {
+            let mut decoder = FrameDecoder::new(1 << 20);
+            let (mut buf, mut frames, mut error) = (BytesMut::new(), Vec::new(), None);
+            let mut sent = sent.clone();
+            if let Some(at) = wrong {
+                sent[at] ^= 0x10;
+            }
+            for piece in sent.chunks(piece) {
+                buf.extend_from_slice(piece);
+                while error.is_none() {
+                    match decoder.next(&mut buf) {
+                        Ok(Some(Incoming::Frame(frame))) => frames.push(frame),
+                        Ok(Some(other)) => panic!("{other:?}"),
+                        Ok(None) => break,
+                        Err(broken) => error = Some(broken),
+                    }
+                }
+            }
+            match wrong {
+                None => {
+                    assert_eq!(error, None);
+                    let bodies: Vec<_> = frames.iter().map(|frame| frame.body_slice()).collect();
+                    assert_eq!(bodies, [&payload[..], b"and one more"]);
+                }
+                Some(_) => assert!(
+                    matches!(error, Some(WireError::Checksum { seq: 1, .. })) && frames.is_empty(),
+                    "{error:?}, in pieces of {piece}"
+                ),
+            }
+        }
+    }
+}
+
+/// `[frame.crc]`
+#[test]
+fn a_frame_is_the_same_in_one_buffer_or_two_and_numbered_early_or_late() {
+    for len in [0, 1, 40, 20_000, 100_000] {
+        let payload: Vec<u8> = (0..len).map(|n| ((n * 7) >> 3) as u8).collect();
+        let whole = {
+            let mut out = b"before".to_vec();
+            let start = wire::begin(&mut out);
+            out.extend_from_slice(&payload);
+            wire::finish(&mut out, start, Kind::Request, 0, 9, 1 << 20).unwrap();
+            out
+        };
+        let mut out = b"before".to_vec();
+        let start = wire::begin(&mut out);
+        out.extend_from_slice(&payload);
+        let measured = start.measure(&mut out, 0, 1 << 20).unwrap();
+        assert_eq!((measured.payload(&out), measured.head_len()), (&payload[..], 0));
+        measured.seal(&mut out, Kind::Request, 9);
+        assert!(out == whole, "{len} bytes, numbered late");
+
+        let (here, apart) = payload.split_at(payload.len() / 3);
+        let mut out = b"before".to_vec();
+        let start = wire::begin(&mut out);
+        out.extend_from_slice(here);
+        let measured = start.measure_apart(&mut out, apart, 0, 1 << 20).unwrap();
+        measured.seal(&mut out, Kind::Request, 9);
+        out.extend_from_slice(apart);
+        assert!(out == whole, "{len} bytes, in two buffers");
+    }
+    // `[frame.limit]`
+    let mut out = b"before".to_vec();
+    let start = wire::begin(&mut out);
+    out.extend_from_slice(b"four");
+    let too_large = start.measure_apart(&mut out, b"and more", 0, 11).unwrap_err();
+    assert_eq!((too_large.length, too_large.limit), (12, 11));
+    assert_eq!(out, b"before");
+}
+
 /// `[frame.claims]`
 #[test]
 fn a_buffer_grown_as_told_holds_the_frame_and_never_twice_what_arrived() {

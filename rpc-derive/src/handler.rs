@@ -112,7 +112,7 @@ fn call_and_encode(service: &Service, method: &Method, buffer: &TokenStream) -> 
         return quote_spanned! {mixed=> {
             let mut written = #shape::initial::<#reply>();
             #call;
-            #shape::finish::<#reply>(#buffer, &written)
+            #shape::finish::<#reply>(#buffer, written)
         }};
     };
     // What does not fit is the method's `E`, or all it returns: it is what these are placed at.
@@ -131,7 +131,7 @@ fn call_and_encode(service: &Service, method: &Method, buffer: &TokenStream) -> 
             quote_spanned! {mixed=> {
                 let mut written = #shape::initial::<#reply>();
                 match #call {
-                    #ok => #shape::finish::<#reply>(#buffer, &written),
+                    #ok => #shape::finish::<#reply>(#buffer, written),
                     #fail
                 }
             }}
@@ -141,7 +141,7 @@ fn call_and_encode(service: &Service, method: &Method, buffer: &TokenStream) -> 
             let returned = quote_spanned!(at=> __reply);
             quote_spanned! {mixed=>
                 match #call {
-                    #ok => #shape::finish::<#reply>(#buffer, &#returned),
+                    #ok => #shape::finish::<#reply>(#buffer, #returned),
                     #fail
                 }
             }

@@ -63,6 +63,37 @@ pub(super) fn seal(
     }
 }
 
+/// The same of a reply whose end lies `apart` and is long: makes one frame of both, in the one buffer or in
+/// both. Returns what still lies apart.
+#[cold]
+pub(super) fn seal_apart(
+    entry: &Entry,
+    (seq, observed): (u64, ServedCall),
+    (start, frame, apart): (FrameStart, &mut Vec<u8>, Vec<u8>),
+    outcome: Outcome,
+    cx: Option<&Context>,
+    max_frame: u32,
+) -> Vec<u8> {
+    if !matches!(outcome, Ok(Ok(()))) || cx.is_some() {
+        frame.extend_from_slice(&apart);
+        seal(entry, (seq, observed), (start, frame), outcome, cx, max_frame);
+        return Vec::new();
+    }
+    match start.measure_apart(frame, &apart, 0, max_frame) {
+        Ok(measured) => {
+            measured.seal(frame, Kind::Reply, seq);
+            observed.finish(Ok(()));
+            apart
+        }
+        Err(too_large) => {
+            let fault = reply_too_large(&too_large);
+            observed.finish(Err(&fault));
+            write_fault(frame, seq, &fault, max_frame);
+            Vec::new()
+        }
+    }
+}
+
 /// The same of a call that passes more than its handler.
 pub(super) fn seal_reply(
     (seq, observed): (u64, Option<ServedCall>),

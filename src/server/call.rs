@@ -559,7 +559,8 @@ impl<IO: Stream> Connection<IO> {
         call: Call,
     ) -> Turn {
         let Call { seq, body, cx, cancellation, observed, .. } = call;
-        let (start, mut reply) = answer::begin(std::mem::take(&mut driver.scratch), &body);
+        let (start, reply) = answer::begin(std::mem::take(&mut driver.scratch), &body);
+        let mut reply = reply.in_parts();
         let bytes = body.as_bytes().len();
         let (outcome, turn) = self.unlocked(driver, Inline { seq, bytes, cancellation }, || {
             answer::catch(|| {
@@ -568,15 +569,22 @@ impl<IO: Stream> Connection<IO> {
             })
         });
         let max_frame = self.server.limits.max_frame;
-        let mut frame = reply.into_bytes();
-        let begun = (start, &mut frame);
-        answer::seal(entry, (seq, observed), begun, outcome, cx.as_ref(), max_frame);
+        let (mut frame, mut apart) = reply.into_parts();
+        let (call, cx) = ((seq, observed), cx.as_ref());
+        if apart.is_empty() {
+            answer::seal(entry, call, (start, &mut frame), outcome, cx, max_frame);
+        } else {
+            let begun = (start, &mut frame, apart);
+            apart = answer::seal_apart(entry, call, begun, outcome, cx, max_frame);
+        }
         match turn {
+            Turn::Ours if !apart.is_empty() => driver.output.push_large(frame, apart),
             Turn::Ours => {
                 driver.output.push(&mut frame);
                 driver.scratch = frame;
             }
             Turn::HandedOver => {
+                frame.append(&mut apart);
                 // It took long enough to be noticed, so it will run elsewhere from now on.
                 entry.pace().stalled();
                 MutexGuard::unlocked(driver, || self.post(seq, &mut frame));

@@ -223,7 +223,7 @@ impl<IO: Stream> Driver<IO> {
             speech: Speech::Unknown { tunnel: false },
             decoder: FrameDecoder::new(limits.max_frame),
             input: Input::new(),
-            output: Outgoing::default(),
+            output: Outgoing::small_first(),
             session: ServerSession::new(session),
             capacity: capacity.clone(),
             version: 0,

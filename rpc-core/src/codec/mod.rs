@@ -81,6 +81,16 @@ pub fn encode<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(),
     }
 }
 
+/// Appends what comes before `len` bytes that are to follow: together they are what
+/// [`encode`] makes of a `Vec<u8>`.
+///
+/// # Errors
+///
+/// If there are too many for MessagePack.
+pub(crate) fn begin_bytes(out: &mut Vec<u8>, len: usize) -> Result<(), EncodeError> {
+    Ok(msgpack::write::bin_len(out, len)?)
+}
+
 /// Reads the value that `bytes` are, all of them; strings and bytes are borrowed where `T` can.
 ///
 /// ```

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "go")]
 use crate::codec::go::json;
 use crate::{
-    codec::Format,
+    codec::{self, Format},
     error::chain,
     fault::{Fault, FaultCode},
     wire::FrameBytes,
@@ -85,18 +85,54 @@ impl Body {
     }
 }
 
+/// From here on the bytes of a reply stay in the buffer they are in, if the driver can send them from there:
+/// a checksum of two parts and a slot more in a vectored write cost as much as to copy half of that.
+const APART: usize = 32 * 1024;
+
 /// The buffer a reply is encoded into: what the driver has put there stays in front.
 #[derive(Debug, Default)]
 pub struct ReplyBuf {
     bytes: Vec<u8>,
     format: Format,
+    /// What comes behind the bytes, if it may lie apart from them.
+    apart: Option<Vec<u8>>,
 }
 
 impl ReplyBuf {
     /// Encodes replies in this format at the end of `bytes`.
     #[inline]
     pub fn new(bytes: Vec<u8>, format: Format) -> Self {
-        ReplyBuf { bytes, format }
+        ReplyBuf { bytes, format, apart: None }
+    }
+
+    /// The same buffer; the end of a long reply may lie apart from it, to be asked for by
+    /// [`into_parts`](Self::into_parts).
+    #[inline]
+    #[must_use]
+    pub fn in_parts(mut self) -> Self {
+        self.apart = Some(Vec::new());
+        self
+    }
+
+    /// Encodes a reply that is not needed afterwards, as [`encode`](Self::encode) does. Many bytes are not
+    /// copied where they may lie apart.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    #[inline]
+    pub fn encode_owned<R: Serialize>(&mut self, reply: R) -> Result<(), Fault> {
+        let bytes = match castaway::cast!(reply, Vec<u8>) {
+            Ok(bytes) => bytes,
+            Err(reply) => return self.encode(&reply),
+        };
+        if let (Some(apart), Format::MessagePack) = (&mut self.apart, &self.format)
+            && bytes.len() >= APART
+            && codec::begin_bytes(&mut self.bytes, bytes.len()).is_ok()
+        {
+            *apart = bytes;
+            return Ok(());
+        }
+        self.encode(&bytes)
     }
 
     /// Encodes the reply. A handler does so once, last.
@@ -110,7 +146,7 @@ impl ReplyBuf {
             .map_err(|error| Fault::with_code(FaultCode::BadReply, chain(&error).to_string()))
     }
 
-    /// What has been written so far.
+    /// What has been written so far, but for what lies apart.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -124,6 +160,58 @@ impl ReplyBuf {
     /// The buffer with all that has been written.
     #[inline]
     pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+        let (mut bytes, apart) = self.into_parts();
+        bytes.extend_from_slice(&apart);
+        bytes
+    }
+
+    /// The buffer with what has been written to it, and what comes behind that.
+    #[inline]
+    pub fn into_parts(self) -> (Vec<u8>, Vec<u8>) {
+        (self.bytes, self.apart.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_bytes_stay_where_they_are_if_they_may() {
+        let bytes: Vec<u8> = (0..APART).map(|n| (n >> 3) as u8).collect();
+        let whole = |bytes: &Vec<u8>| {
+            let mut reply = ReplyBuf::new(b"head".to_vec(), Format::MessagePack);
+            reply.encode(bytes).unwrap();
+            reply.into_bytes()
+        };
+        let buffer = || ReplyBuf::new(b"head".to_vec(), Format::MessagePack);
+
+        let mut reply = buffer().in_parts();
+        let given = bytes.clone();
+        let address = given.as_ptr();
+        reply.encode_owned(given).unwrap();
+        let (head, apart) = reply.into_parts();
+        assert_eq!(apart, bytes);
+        assert_eq!(apart.as_ptr(), address);
+        assert_eq!([head, apart].concat(), whole(&bytes));
+
+        let mut reply = buffer().in_parts();
+        reply.encode_owned(bytes.clone()).unwrap();
+        assert_eq!(
+            reply.into_bytes(),
+            whole(&bytes),
+            "whoever wants them in one piece gets them so"
+        );
+
+        let few = bytes[..APART - 1].to_vec();
+        for (mut reply, bytes) in [(buffer().in_parts(), &few), (buffer(), &bytes)] {
+            reply.encode_owned(bytes.clone()).unwrap();
+            let (head, apart) = reply.into_parts();
+            assert_eq!((head, apart), (whole(bytes), Vec::new()));
+        }
+
+        let mut reply = buffer().in_parts();
+        reply.encode_owned(vec!["not bytes"; APART]).unwrap();
+        assert!(reply.into_parts().1.is_empty());
     }
 }

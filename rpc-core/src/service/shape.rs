@@ -71,13 +71,14 @@ pub trait Reply {
     ///
     /// # Errors
     /// A fault for the caller, if it cannot be encoded.
-    fn encode(&self, reply: &mut ReplyBuf) -> Result<(), Fault>;
+    fn encode(self, reply: &mut ReplyBuf) -> Result<(), Fault>;
 }
 
 #[diagnostic::do_not_recommend]
 impl<R: Serialize> Reply for R {
-    fn encode(&self, reply: &mut ReplyBuf) -> Result<(), Fault> {
-        reply.encode(self)
+    #[inline]
+    fn encode(self, reply: &mut ReplyBuf) -> Result<(), Fault> {
+        reply.encode_owned(self)
     }
 }
 
@@ -110,7 +111,7 @@ pub fn initial<R: Initial>() -> R {
 /// # Errors
 /// As [`Reply::encode`].
 #[inline]
-pub fn finish<R: Reply>(reply: &mut ReplyBuf, value: &R) -> Result<(), Fault> {
+pub fn finish<R: Reply>(reply: &mut ReplyBuf, value: R) -> Result<(), Fault> {
     value.encode(reply)
 }
 

@@ -23,8 +23,39 @@ pub(crate) fn append(before: u32, bytes: &[u8]) -> u32 {
 }
 
 /// The checksum of what `first` is the checksum of with the `len` bytes behind it whose checksum is `second`.
+///
+/// A thousand instructions or two. `crc32c_combine` squares matrices, with branches that nobody foresees:
+/// some 30 µs. Here powers are multiplied that are known beforehand, as zlib does it by now.
 pub(super) fn join(first: u32, second: u32, len: u32) -> u32 {
-    crc32c::crc32c_combine(first, second, len as usize)
+    // The bytes behind move what is before by as many places: x^(8 len).
+    let powers = (0..u32::BITS).zip(&POWERS[3..]).filter(|(bit, _)| (len >> bit) & 1 == 1);
+    powers.fold(first, |shifted, (_, power)| multiply(*power, shifted)) ^ second
+}
+
+/// The polynomial, the coefficient of x^31 in the lowest bit.
+const POLYNOMIAL: u32 = 0x82F6_3B78;
+
+/// x^(2^n) modulo the polynomial.
+const POWERS: [u32; 35] = {
+    let mut powers = [1 << 30; 35];
+    let mut n = 1;
+    while n < powers.len() {
+        powers[n] = multiply(powers[n - 1], powers[n - 1]);
+        n += 1;
+    }
+    powers
+};
+
+/// `a` times `b` modulo the polynomial. Without branches: the processor could not foresee them.
+const fn multiply(a: u32, mut b: u32) -> u32 {
+    let mut product = 0;
+    let mut left = a;
+    while left != 0 {
+        product ^= b & 0u32.wrapping_sub(left >> 31);
+        left <<= 1;
+        b = (b >> 1) ^ (POLYNOMIAL & 0u32.wrapping_sub(b & 1));
+    }
+    product
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -84,6 +115,16 @@ mod tests {
         assert_eq!(checksum(b"123456789"), 0xE306_9283);
         assert_eq!(append(checksum(b"1234"), b"56789"), 0xE306_9283);
         assert_eq!(join(checksum(b"1234"), checksum(b"56789"), 5), 0xE306_9283);
+    }
+
+    #[test]
+    fn checksums_are_joined_whatever_the_length() {
+        for len in [1, 7, 255, 65_536, 1_048_575, u32::MAX] {
+            for (first, second) in [(0, 7), (7, 0), (0xDEAD_BEEF, 0x0123_4567)] {
+                let combined = crc32c::crc32c_combine(first, second, len as usize);
+                assert_eq!(join(first, second, len), combined, "{len} bytes");
+            }
+        }
     }
 
     /// What the check above compares would be the same way twice.

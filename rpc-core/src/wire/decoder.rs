@@ -151,7 +151,20 @@ pub struct FrameDecoder {
     max_frame: u32,
     /// A frame whose payload is being discarded as it arrives.
     skip: Option<Skip>,
+    /// What is counted already of the checksum of a long frame that is arriving.
+    counted: Option<Counted>,
 }
+
+/// The checksum of the beginning of the frame at the front of the buffer.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    crc: u32,
+    /// How much of the buffer that is, the bytes of the checksum itself included.
+    end: usize,
+}
+
+/// As much as this is counted as it arrives, while it is still in the processor's cache.
+const COUNT_AHEAD: usize = 32 * 1024;
 
 /// A payload that nobody wants, only checked.
 #[derive(Debug)]
@@ -166,13 +179,13 @@ struct Skip {
 impl FrameDecoder {
     /// A decoder that accepts payloads of up to `max_frame` bytes.
     pub fn new(max_frame: u32) -> FrameDecoder {
-        FrameDecoder { max_frame, skip: None }
+        FrameDecoder { max_frame, skip: None, counted: None }
     }
 
     /// Takes the next frame off the front of `buf`, or `None` until more bytes have arrived.
     ///
-    /// After `None`, everything in `buf` belongs to a frame that is not whole yet; after an error,
-    /// the buffer's contents mean nothing.
+    /// After `None`, everything in `buf` belongs to a frame that is not whole yet, and stays there; after an
+    /// error, the buffer's contents mean nothing.
     ///
     /// # Errors
     ///
@@ -219,10 +232,17 @@ impl FrameDecoder {
             };
             let length = header.length as usize;
             if buf.len() - HEADER_LEN < length {
+                if length >= COUNT_AHEAD {
+                    self.count(buf);
+                }
                 return Ok(None);
             }
             let end = HEADER_LEN + length;
-            check(&header, checksum::checksum(&buf[CHECKSUM_LEN..end]))?;
+            let crc = match self.counted.take() {
+                None => checksum::checksum(&buf[CHECKSUM_LEN..end]),
+                Some(counted) => checksum::append(counted.crc, &buf[counted.end..end]),
+            };
+            check(&header, crc)?;
             return Ok(Some(Looked::Frame(FrameHere { buf, kind, header })));
         }
     }
@@ -260,6 +280,16 @@ impl FrameDecoder {
     #[inline]
     fn wanted(&self, header: &Header) -> Option<Kind> {
         if header.length > self.max_frame { None } else { Kind::from_u8(header.kind) }
+    }
+
+    /// Counts what has arrived of a long frame: all that there is belongs to it.
+    #[cold]
+    fn count(&mut self, buf: &[u8]) {
+        let Counted { crc, end } = self.counted.unwrap_or(Counted { crc: 0, end: CHECKSUM_LEN });
+        if buf.len() - end >= COUNT_AHEAD {
+            self.counted =
+                Some(Counted { crc: checksum::append(crc, &buf[end..]), end: buf.len() });
+        }
     }
 
     /// Discards what has arrived of the unwanted payload; `None` if there is more to come.

@@ -61,6 +61,34 @@ impl FrameStart {
         Ok(measured)
     }
 
+    /// The same of a frame whose payload goes on with `apart`, which lies elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`measure`](Self::measure).
+    ///
+    /// # Panics
+    ///
+    /// As [`finish`].
+    pub fn measure_apart(
+        self,
+        out: &mut Vec<u8>,
+        apart: &[u8],
+        head_len: u16,
+        max_frame: u32,
+    ) -> Result<MeasuredFrame, FrameTooLarge> {
+        let length = self.payload_len(out) + apart.len();
+        let mut measured = self.measured(out, head_len, max_frame)?;
+        let Some(length) = u32::try_from(length).ok().filter(|length| *length <= max_frame) else {
+            out.truncate(measured.at);
+            return Err(FrameTooLarge { length, limit: max_frame });
+        };
+        measured.length = length;
+        let sum = checksum(&out[measured.at + HEADER_LEN..]);
+        measured.sum = Some(checksum::append(sum, apart));
+        Ok(measured)
+    }
+
     #[inline]
     fn measured(
         self,
@@ -80,7 +108,7 @@ impl FrameStart {
 
 /// From here on it is faster to put the checksums of header and payload together than to count the
 /// payload's again, and worth it where others wait meanwhile.
-const LONG: u32 = 16 * 1024;
+const LONG: u32 = 32 * 1024;
 
 /// A frame that has everything but its number.
 #[derive(Debug)]
@@ -89,7 +117,7 @@ pub struct MeasuredFrame {
     at: usize,
     length: u32,
     head_len: u16,
-    /// The checksum of a long payload.
+    /// The payload's checksum, of one that is long or does not lie here.
     sum: Option<u32>,
 }
 
