@@ -1,9 +1,10 @@
 //! What a server knows that comes after one whose power has failed.
 
+use netrpc::{Server, SyncPolicy};
 use netrpc_core::wire::FaultCode;
 
 use crate::{
-    bank::{Outside, exactly},
+    bank::{Outside, exactly, ledger},
     common::{
         soon,
         tracked::{Asking, peer},
@@ -23,7 +24,10 @@ async fn what_was_answered_before_a_crash_is_answered_after_it() {
         assert_eq!(soon(client.ask(1, &asking)).await.reply::<usize>(), 1);
 
         let disk = disk.crash(&mut Random::new(seed));
-        let after = outside.on(&disk);
+        // Where a session's calls are read: on the pool, or on the spot.
+        let policy = if seed % 2 == 0 { SyncPolicy::Auto } else { SyncPolicy::Inline };
+        let builder = Server::builder().sync_policy(policy);
+        let after = outside.serve(builder.ledger(ledger(disk.open())));
         let mut client = peer(&after).await;
         let again = soon(client.ask(1, &asking)).await;
         assert_eq!(again.reply::<usize>(), 1);

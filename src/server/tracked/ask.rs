@@ -14,6 +14,7 @@ use netrpc_core::{
 
 use super::{
     super::{
+        Shared, SyncPolicy,
         answer::write_fault,
         call::WAITING,
         connection::{Connection, Stream},
@@ -23,6 +24,29 @@ use super::{
     Decided, Kept, Tracked, Waiter, answer,
 };
 use crate::{client::now, sync::MutexGuard};
+
+/// A request that is asked about.
+struct Asked {
+    stamp: Stamp,
+    class: Option<Class>,
+    is_overloaded: bool,
+    target: Target,
+    frame: Frame,
+    /// Until the ledger has it.
+    kept: Option<Box<Kept>>,
+}
+
+/// What is said to whoever asked.
+enum Said {
+    /// Nothing now.
+    Nothing,
+    /// Nothing before the store has been read.
+    Recall,
+    /// This frame.
+    Answer(Vec<u8>),
+    /// This one: the call does not run.
+    Refused(Vec<u8>, FaultCode),
+}
 
 impl<IO: Stream> Connection<IO> {
     /// A request that must not run twice: asks the ledger, or has it wait until it may.
@@ -52,8 +76,11 @@ impl<IO: Stream> Connection<IO> {
                 driver.session.wait(seq, bytes, request);
             }
             Admission::Refuse(fault) => {
-                if let Some(standing) = tracked.standing_again(stamp(&frame).xid) {
-                    self.refuse_stamped(driver, (&target, &frame), &fault, &standing);
+                let standing = tracked.standing_again(stamp(&frame).xid);
+                if let Said::Refused(mut frame, _) =
+                    self.refused((&target, &frame), &fault, standing)
+                {
+                    driver.output.push(&mut frame);
                 }
             }
             Admission::SeqInUse => return Err(Disconnected::SeqInUse(seq)),
@@ -78,82 +105,112 @@ impl<IO: Stream> Connection<IO> {
         });
         let class = classed.as_ref().ok().map(|(_, class)| *class);
         let target = classed.map(|(entry, _)| entry);
+        // Before this call counts itself.
         let is_overloaded = self.is_overloaded(driver).is_some();
         let cancellation = Cancellation::new();
-        let asked = (frame.clone(), target.clone(), deadline);
+        let what = (frame.clone(), target.clone(), deadline);
         let recorded = class.unwrap_or(Class::Recorded);
-        let kept = Kept::new(self, asked, recorded, cancellation.clone());
-        let mut kept = Some(kept);
+        let kept = Some(Kept::new(self, what, recorded, cancellation.clone()));
+        let mut asked = Asked { stamp, class, is_overloaded, target, frame, kept };
         // Whoever is told something by this may do anything.
-        let decided = MutexGuard::unlocked(driver, || {
-            let ask = Ask { stamp: &stamp, owner: self.owner(), class, is_overloaded };
-            let decided = tracked
-                .book
-                .admit(now(), &ask, || (kept.take().expect("asked once"), Waiter::new(self, seq)));
-            if let Ok(Decided::Joined { displaced }) = &decided {
-                tracked.pending(displaced, stamp.xid);
-            }
-            decided
+        let said = MutexGuard::unlocked(driver, || {
+            self.decide(tracked, &mut asked, self.server.policy == SyncPolicy::Inline)
         });
-        // After a failure nothing is answered: the connection ends, as all of the server do.
-        let Ok(decided) = decided else { return };
-        match decided {
-            Decided::Accepted | Decided::Joined { .. } => {
+        match said {
+            Said::Nothing => driver.awaits(seq, bytes, cancellation),
+            Said::Recall => {
                 driver.awaits(seq, bytes, cancellation);
-            }
-            Decided::Resolve => {
-                driver.awaits(seq, bytes, cancellation);
-                MutexGuard::unlocked(driver, || {
-                    tracked.resolve(stamp.xid, &target, &self.workers);
+                let (connection, tracked) = (self.clone(), tracked.clone());
+                self.workers.handle().spawn_blocking(move || {
+                    match connection.decide(&tracked, &mut asked, true) {
+                        Said::Answer(mut frame) | Said::Refused(mut frame, _) => {
+                            connection.post(seq, &mut frame);
+                        }
+                        Said::Nothing | Said::Recall => {}
+                    }
                 });
             }
-            Decided::Replay(outcome) => {
-                let Some(standing) = tracked.standing(stamp.xid) else { return };
-                let standing = Standing { is_replayed: true, ..standing };
-                let max_frame = self.server.limits.max_frame;
-                driver
-                    .output
-                    .write(|out| answer::outcome(out, seq, &outcome, &standing, max_frame));
+            Said::Answer(mut frame) => driver.output.push(&mut frame),
+            Said::Refused(mut frame, code) => {
+                driver.counts.refused(code, &self.server.limits);
+                driver.output.push(&mut frame);
             }
-            Decided::Refused(refusal) => {
-                let standing = match refusal {
-                    Refusal::Later(_) => tracked.standing_again(stamp.xid),
-                    _ => tracked.standing(stamp.xid),
-                };
-                let Some(standing) = standing else { return };
-                self.refuse_stamped(driver, (&target, &frame), &refusal.fault(), &standing);
-            }
-            Decided::NoMethod => match &target {
-                // Whether there is such a method, only those may know who pass.
-                Err(_) if self.server.passes => {
-                    driver.awaits(seq, bytes, cancellation);
-                    let mut kept = kept.expect("the ledger does not keep it");
-                    kept.waiter = Some(Waiter::new(self, seq));
-                    MutexGuard::unlocked(driver, || kept.run(tracked.clone(), stamp.xid));
-                }
-                Err(missing) => {
-                    let Some(standing) = tracked.standing(stamp.xid) else { return };
-                    let standing = Standing { is_final: false, ..standing };
-                    self.refuse_stamped(driver, (&target, &frame), &missing.fault, &standing);
-                }
-                Ok(_) => unreachable!("it has a class"),
-            },
-            Decided::Recall => unreachable!("a book recalls by itself"),
         }
     }
 
-    /// Answers a stamped request that does not run.
-    fn refuse_stamped(
+    /// What the ledger has decided about a request; what it has to read first, it reads if it may block.
+    fn decide(
+        self: &Arc<Self>,
+        tracked: &Arc<Tracked>,
+        asked: &mut Asked,
+        may_block: bool,
+    ) -> Said {
+        let Asked { stamp, class, is_overloaded, target, frame, kept } = asked;
+        let (xid, seq) = (stamp.xid, frame.seq);
+        let owner = self.owner();
+        let ask = Ask { stamp, owner, class: *class, is_overloaded: *is_overloaded };
+        let call = || (kept.take().expect("asked once"), Waiter::new(self, seq));
+        let decided = match may_block {
+            true => tracked.book.admit(now(), &ask, call),
+            false => tracked.book.with(|ledger| ledger.admit(now(), &ask, call)),
+        };
+        // After a failure nothing is answered: the connection ends, as all of the server do.
+        let Ok(decided) = decided else { return Said::Nothing };
+        match decided {
+            Decided::Accepted => Said::Nothing,
+            Decided::Joined { displaced } => {
+                tracked.pending(&displaced, xid);
+                Said::Nothing
+            }
+            Decided::Resolve => {
+                tracked.resolve(xid, target, &self.workers);
+                Said::Nothing
+            }
+            Decided::Recall => Said::Recall,
+            Decided::Replay(outcome) => {
+                let Some(standing) = tracked.standing(xid) else { return Said::Nothing };
+                let standing = Standing { is_replayed: true, ..standing };
+                let (mut out, max_frame) = (Vec::new(), self.server.limits.max_frame);
+                answer::outcome(&mut out, seq, &outcome, &standing, max_frame);
+                Said::Answer(out)
+            }
+            Decided::Refused(refusal) => {
+                let standing = match refusal {
+                    Refusal::Later(_) => tracked.standing_again(xid),
+                    _ => tracked.standing(xid),
+                };
+                self.refused((target, frame), &refusal.fault(), standing)
+            }
+            Decided::NoMethod => match (&*target, kept.take()) {
+                // Whether there is such a method, only those may know who pass.
+                (Err(_), Some(mut kept)) if self.server.passes => {
+                    kept.waiter = Some(Waiter::new(self, seq));
+                    kept.run(tracked.clone(), xid);
+                    Said::Nothing
+                }
+                (Err(missing), _) => {
+                    let standing = tracked.standing(xid);
+                    let standing = standing.map(|it| Standing { is_final: false, ..it });
+                    self.refused((target, frame), &missing.fault, standing)
+                }
+                (Ok(_), _) => unreachable!("it has a class"),
+            },
+        }
+    }
+
+    /// The answer to a stamped request that does not run; nothing, where the ledger has failed.
+    fn refused(
         &self,
-        driver: &mut Driver<IO>,
         (target, frame): (&Target, &Frame),
         fault: &Fault,
-        standing: &Standing,
-    ) {
-        let (seq, limits) = (frame.seq, &self.server.limits);
-        self.server.observer.refused(target.as_ref().ok(), self.arrival(seq, frame.head()), fault);
-        driver.counts.refused(fault.code(), limits);
-        driver.output.write(|out| answer::fault(out, seq, fault, standing, limits.max_frame));
+        standing: Option<Standing>,
+    ) -> Said {
+        let Some(standing) = standing else { return Said::Nothing };
+        let Shared { observer, limits, .. } = &*self.server;
+        observer.refused(target.as_ref().ok(), self.arrival(frame.seq, frame.head()), fault);
+        let mut out = Vec::new();
+        answer::fault(&mut out, frame.seq, fault, &standing, limits.max_frame);
+        Said::Refused(out, fault.code())
     }
 
     /// A frame about a session; what is an answer was not asked for, and is left alone.

@@ -313,3 +313,25 @@ pub(crate) fn fault_answer(fault: &Fault) -> Answer {
 
 /// What the ledger decides about a call.
 type Decided = Decision<Waiter>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_belongs_to_a_name_and_not_to_a_certificate() {
+        let of = |identity: Identity| owner_of(&identity).to_string();
+        let before = || Identity::new(vec![1, 0xAB]);
+        assert_eq!(of(before().with_dns_name("a.internal")), "dns:a.internal");
+        // Its successor's is the same.
+        assert_eq!(of(Identity::new(vec![2]).with_dns_name("a.internal")), "dns:a.internal");
+        let uri = before().with_dns_name("a.internal").with_uri("spiffe://a");
+        assert_eq!(of(uri), "uri:spiffe://a");
+        // A name of another kind is another name.
+        assert_eq!(of(before().with_common_name("uri:spiffe://a")), "cn:uri:spiffe://a");
+        assert_eq!(of(before().with_email("a@b")), "email:a@b");
+        assert_eq!(of(before().with_ip_address([10, 0, 0, 1].into())), "ip:10.0.0.1");
+        // Without a name it is the certificate's.
+        assert_eq!(of(before()), "01ab");
+    }
+}
