@@ -1,6 +1,7 @@
 //! The simulated network: it is the same for the same seed, and goes wrong in the ways it says.
 
 use std::{
+    future::poll_fn,
     io,
     sync::{
         Arc,
@@ -10,11 +11,11 @@ use std::{
 };
 
 use netrpc::{
-    CallOptions, Client, Connector, Context, Error, Listener, Semantics, service,
+    CallOptions, Client, Connector, Context, DatagramSocket, Error, Listener, Semantics, service,
     sim::{Counts, Crash, Faults, Host, Simulation, for_seeds},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, ReadBuf},
     time::{Instant, sleep, timeout},
 };
 
@@ -429,21 +430,22 @@ fn datagrams_are_lost_doubled_late_overtaken_and_corrupted() {
             let socket = host.datagram(9)?;
             let mut buf = [0; 64];
             loop {
-                let (length, from) =
-                    std::future::poll_fn(|cx| socket.poll_receive_from(cx, &mut buf)).await?;
+                let mut buffer = ReadBuf::new(&mut buf);
+                let from = poll_fn(|cx| socket.poll_recv_from(cx, &mut buffer)).await?;
                 assert_eq!(from.port(), 5);
-                kept.lock().push(buf[..length].to_vec());
+                kept.lock().push(buffer.filled().to_vec());
             }
         }
     });
     sim.run("client", |host| async move {
         let (socket, there) = (host.datagram(5)?, host.address("mirror", 9));
         for number in 0..1000_u32 {
-            socket.try_send_to(&number.to_le_bytes(), there)?;
+            let datagram = number.to_le_bytes();
+            poll_fn(|cx| socket.poll_send_to(cx, &datagram, &there)).await?;
             sleep(millis(5)).await;
         }
         host.network().isolate("mirror");
-        socket.try_send_to(b"held up", there)?;
+        poll_fn(|cx| socket.poll_send_to(cx, b"held up", &there)).await?;
         host.network().rejoin("mirror");
         sleep(seconds(5)).await;
         Ok(())

@@ -711,6 +711,7 @@ impl<IO: Stream> Connection<IO> {
                 }
             };
             let fault = tokio::select! {
+                biased;
                 () = cancellation.cancelled() => cancelled(),
                 () = over => deadline_exceeded(),
             };

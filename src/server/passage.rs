@@ -274,6 +274,7 @@ impl<IO: Stream> Passage<IO> {
             }
         };
         tokio::select! {
+            biased;
             () = self.cancellation.cancelled() => call::cancelled(),
             () = over => session::expired(),
         }

@@ -146,17 +146,17 @@ impl World {
         let Some(there) = self.host_at(to.ip()) else { return };
         if self.is_blocked(host, there) {
             self.counts.partitioned += 1;
-            return self.note("a datagram meets a partition", host, there, bytes);
+            return self.note_datagram("meets a partition", host, there, bytes);
         }
         let faults = self.faults(host, there).clone();
         let mut bytes = bytes.to_vec();
         if self.random.chance(faults.drop) {
             self.counts.dropped += 1;
-            return self.note("a datagram is lost", host, there, &bytes);
+            return self.note_datagram("is lost", host, there, &bytes);
         }
         if !bytes.is_empty() && self.random.chance(faults.corrupt) {
             self.counts.corrupted += 1;
-            self.note("a datagram is corrupted", host, there, &bytes);
+            self.note_datagram("is corrupted", host, there, &bytes);
             let place = self.random.below(bytes.len() as u64 * 8);
             bytes[place as usize / 8] ^= 1 << (place % 8);
         }
@@ -187,7 +187,7 @@ impl World {
         bytes: Vec<u8>,
     ) {
         if let Some(peer) = self.host_at(from.ip()) {
-            self.note("a datagram arrives", peer, host, &bytes);
+            self.note_datagram("arrives", peer, host, &bytes);
         }
         let machine = &mut self.machines[host];
         let Some(mailbox) = machine.sockets.get_mut(&port) else { return };

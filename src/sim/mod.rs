@@ -52,7 +52,9 @@
 //!   [taken apart by message](Faults::by_message), so that each request and each answer is lost on its own.
 //! - What goes wrong on each link in each direction ([`Faults`]), partitions, also one-way ones, and hosts that
 //!   crash and start again ([`Network`]).
-//! - Files ([`Disk`]), of which a power failure leaves what was synced.
+//! - Datagrams, by [`SimDatagramSocket`].
+//! - Files ([`Disk`]), of which a power failure leaves what was synced; with the feature `durable` also ledgers and
+//!   clients' logs in them, `Host::ledger` and `Host::log`.
 //! - Time: `tokio::time`, in steps of a millisecond.
 //!
 //! # What is not

@@ -4,6 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use netrpc_core::{error::chain, ledger::Store, semantics::Domain};
 use netrpc_ledger::{OpenOptions, StorageBackend};
+use netrpc_log::{Log, Medium};
 
 use super::{File, Host};
 use crate::Ledger;
@@ -48,6 +49,37 @@ impl Host {
             }
         });
         Ok(Arc::new(store))
+    }
+}
+
+impl Host {
+    /// A client's log in a file on the host's disk, for
+    /// [`ClientBuilder::log_with`](crate::ClientBuilder::log_with) and
+    /// [`LogSync::Inline`](crate::LogSync::Inline).
+    ///
+    /// # Errors
+    /// If the file cannot be opened, which is a fault of this crate's: power failures leave it so that it can.
+    pub fn log(&self, file: &str) -> io::Result<Log> {
+        let opened = Log::open_medium(self.disk().file(file), file);
+        opened.map_err(|error| io::Error::other(chain(&error).to_string()))
+    }
+}
+
+impl Medium for File {
+    fn read(&mut self) -> io::Result<Vec<u8>> {
+        self.read_all()
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        File::append(self, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        File::sync(self)
+    }
+
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
+        File::replace(self, bytes)
     }
 }
 

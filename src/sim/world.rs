@@ -286,6 +286,16 @@ impl World {
         self.trace.note(now, bytes, format_args!("{from} → {to}: {what}, {length} bytes"));
     }
 
+    /// Notes something that happens to a datagram. What is in it is not looked at: a server's passes, which nobody
+    /// may guess, do not come from the seed, and nothing depends on them.
+    pub(super) fn note_datagram(&mut self, what: &str, from: HostId, to: HostId, bytes: &[u8]) {
+        let now = self.now();
+        let (from, to) = (&self.machines[from].name, &self.machines[to].name);
+        let length = bytes.len();
+        let text = format_args!("{from} → {to}: a datagram {what}, {length} bytes");
+        self.trace.note(now, &length.to_le_bytes(), text);
+    }
+
     /// Notes something that happens to one host.
     pub(super) fn note_of(&mut self, host: HostId, what: &str) {
         let now = self.now();

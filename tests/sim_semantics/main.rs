@@ -40,6 +40,8 @@ fn runs(mode: Mode) -> Outcome {
             assert!(count > 20, "{:?}", all.happened);
         }
         assert_eq!(repeated > 20, mode == Mode::AtLeastOnce || mode == Mode::Exactly);
+        let Happened { recovered, fenced, .. } = all.happened;
+        assert_eq!([recovered > 20, fenced > 20], [mode == Mode::Exactly; 2], "{:?}", all.happened);
     }
     all
 }
@@ -79,6 +81,7 @@ fn without_a_protection_a_promise_breaks() {
         (Mode::Exactly, Without::Outcomes),
         (Mode::Exactly, Without::Floors),
         (Mode::Exactly, Without::Sync),
+        (Mode::Exactly, Without::Fencing),
     ] {
         let broken = (0..TRIES).find_map(|seed| Some((seed, run(seed, mode, without).err()?)));
         println!("{mode:?} without {without:?}: {broken:?}");

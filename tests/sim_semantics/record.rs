@@ -25,8 +25,12 @@ pub(crate) struct Happened {
     pub(crate) not_run: u64,
     /// Calls that their callers dropped.
     pub(crate) dropped: u64,
-    /// Calls whose callers crashed.
+    /// Calls whose callers crashed, and that nobody has heard of since.
     pub(crate) orphaned: u64,
+    /// Calls whose outcome was learned by the next life of their caller, from its log.
+    pub(crate) recovered: u64,
+    /// Calls of a client that another has taken the place of, made after that.
+    pub(crate) fenced: u64,
 }
 
 /// What is promised of a run's calls.
@@ -36,7 +40,8 @@ pub(crate) struct Promise {
     pub(crate) begins_once: bool,
     /// No call has its effect twice.
     pub(crate) once: bool,
-    /// What was acknowledged is still there at the end, whatever crashed.
+    /// What was acknowledged is still there at the end, whatever crashed, and no caller forgets a call that
+    /// has run.
     pub(crate) lasts: bool,
 }
 
@@ -54,9 +59,14 @@ pub(crate) enum Ending {
 
 #[derive(Debug, Default)]
 struct Call {
+    by: &'static str,
     /// Handlers that began.
     executions: u32,
     ending: Option<Ending>,
+    /// Two clients have it in their logs.
+    is_shared: bool,
+    /// It was made by a client whose log another had already.
+    is_late: bool,
 }
 
 /// What really happened.
@@ -71,12 +81,14 @@ struct State {
     happened: Happened,
     /// How often each call's effect was to be seen on the server's disk, when it was last looked at.
     effects: Option<BTreeMap<Tag, u64>>,
+    /// A client whose log another has.
+    copied: Option<&'static str>,
 }
 
 impl Record {
     pub(crate) fn new(promise: Promise) -> Self {
         let (calls, broken, happened) = (BTreeMap::new(), None, Happened::default());
-        let state = State { promise, calls, broken, happened, effects: None };
+        let state = State { promise, calls, broken, happened, effects: None, copied: None };
         Record(Arc::new(Mutex::new(state)))
     }
 
@@ -90,12 +102,50 @@ impl Record {
     }
 
     /// Another call is made.
-    pub(crate) fn begins(&self) -> Tag {
+    pub(crate) fn begins(&self, by: &'static str) -> Tag {
         let mut state = self.lock();
         state.happened.calls += 1;
         let tag = state.happened.calls;
-        state.calls.insert(tag, Call::default());
+        let is_late = state.copied == Some(by);
+        state.happened.fenced += u64::from(is_late);
+        state.calls.insert(tag, Call { by, is_late, ..Call::default() });
         tag
+    }
+
+    /// Another client has a client's log, from now on.
+    pub(crate) fn copied(&self, client: &'static str) {
+        let mut state = self.lock();
+        state.copied = Some(client);
+        for call in state.calls.values_mut() {
+            call.is_shared = call.by == client;
+        }
+    }
+
+    pub(crate) fn is_copied(&self) -> bool {
+        self.lock().copied.is_some()
+    }
+
+    /// Whether a call was made by a client whose log another had already.
+    pub(crate) fn is_late(&self, tag: Tag) -> bool {
+        self.lock().calls.get(&tag).is_some_and(|call| call.is_late)
+    }
+
+    /// A call's outcome was learned from its caller's log.
+    pub(crate) fn recovers(&self, tag: Tag, ending: Ending) {
+        let mut state = self.lock();
+        state.happened.recovered += 1;
+        let Some(call) = state.calls.get_mut(&tag) else {
+            state.broken.get_or_insert(format!("call {tag}, which nobody made, is in a log"));
+            return;
+        };
+        let before = *call.ending.get_or_insert(ending);
+        if call.is_shared {
+            // Either may be told first.
+            call.ending = Some(if before == Ending::Acknowledged { before } else { ending });
+        } else if before == Ending::Acknowledged && ending != Ending::Acknowledged {
+            let text = format!("call {tag} was acknowledged, and after a crash it is {ending:?}");
+            state.broken.get_or_insert(text);
+        }
     }
 
     /// A handler begins.
@@ -128,7 +178,11 @@ impl Record {
         let mut state = self.lock();
         let begins_once = state.promise.begins_once;
         let call = state.calls.get_mut(&tag).expect("it was made");
-        assert!(call.ending.replace(ending).is_none(), "a call ends once");
+        let before = call.ending.replace(ending);
+        assert!(before.is_none() || call.is_shared, "a call ends once");
+        if call.is_shared {
+            call.ending = before.filter(|it| *it == Ending::Acknowledged).or(Some(ending));
+        }
         let broken = match (ending, call.executions) {
             (Ending::Acknowledged, 0) => Some(format!("call {tag} was answered and has not run")),
             (Ending::NotRun, 1..) if begins_once => {
@@ -161,12 +215,12 @@ impl Record {
     /// What was promised and is not so.
     pub(crate) fn judge(&self) -> Result<Happened, String> {
         let mut state = self.lock();
-        let State { promise, calls, broken, happened, effects: kept } = &mut *state;
+        let State { promise, calls, broken, happened, effects: kept, .. } = &mut *state;
         let kept = kept.as_ref();
         if let Some(broken) = broken {
             return Err(broken.clone());
         }
-        for (tag, Call { executions, ending }) in calls.iter() {
+        for (tag, Call { executions, ending, is_shared, .. }) in calls.iter() {
             let executions = u64::from(*executions);
             let effects = kept.map_or(executions, |kept| kept.get(tag).copied().unwrap_or(0));
             match ending {
@@ -187,7 +241,10 @@ impl Record {
             if effects > 1 && promise.once {
                 return Err(format!("call {tag} has had its effect {effects} times"));
             }
-            if *ending == Some(Ending::NotRun) && effects > 0 {
+            if ending.is_none() && effects > 0 && promise.lasts {
+                return Err(format!("call {tag} has run, and its caller has forgotten it"));
+            }
+            if *ending == Some(Ending::NotRun) && effects > 0 && !is_shared {
                 return Err(format!("call {tag} has had its effect, and its caller was told not"));
             }
         }
@@ -220,5 +277,7 @@ impl std::ops::AddAssign for Happened {
         self.not_run += more.not_run;
         self.dropped += more.dropped;
         self.orphaned += more.orphaned;
+        self.recovered += more.recovered;
+        self.fenced += more.fenced;
     }
 }

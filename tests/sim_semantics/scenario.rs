@@ -1,10 +1,17 @@
 //! A run: a bank, clients that call it, and somebody who lets everything go wrong.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use netrpc::{
-    CallOptions, Client, Context, Fault, Ledger, Reconnect, Semantics, service,
-    sim::{Counts, Crash, Faults, Host, Random, Simulation},
+    CallOptions, Client, Context, Fault, Ledger, LogSync, Reconnect, Semantics, service,
+    sim::{Counts, Crash, Faults, File, Host, Random, Simulation},
 };
 use netrpc_core::ledger::Store;
 use tokio::time::sleep;
@@ -19,6 +26,8 @@ const fn millis(millis: u64) -> Duration {
 }
 
 const CLIENTS: [&str; 2] = ["ann", "bob"];
+/// Who may go on with ann's log.
+const HEIR: &str = "heir";
 const PORT: u16 = 1000;
 /// Calls of a client, one after the other …
 const CALLS: u64 = 12;
@@ -80,8 +89,10 @@ pub(crate) enum Without {
     Outcomes,
     /// Floors are not kept, and yet confirmed.
     Floors,
-    /// The disk acknowledges syncs, and does none.
+    /// The disk acknowledges syncs, and does them too late.
     Sync,
+    /// That a session was resumed is not kept.
+    Fencing,
 }
 
 /// What came of a run.
@@ -110,14 +121,29 @@ pub(crate) fn run(seed: u64, mode: Mode, without: Without) -> Result<Outcome, St
     let record = Record::new(mode.promise());
     let mut random = Random::new(!seed);
     sim.network().set_faults(weather(&mut random, mode));
+    let over_datagrams = seed % 4 == 3;
     let (of_bank, witness) = (record.clone(), Witness::new(record.clone()));
-    sim.host("bank", move |host| serve(host, of_bank.clone(), witness.clone(), mode, without));
+    sim.host("bank", move |host| {
+        serve(host, of_bank.clone(), witness.clone(), (mode, over_datagrams), without)
+    });
     sim.network().let_disk_lie("bank", without == Without::Sync);
+    let copied = Copied::default();
     for name in CLIENTS {
-        let record = record.clone();
-        sim.host(name, move |host| work(host, record.clone(), mode));
+        let (record, copied) = (record.clone(), copied.clone());
+        sim.host(name, move |host| {
+            work(host, name, record.clone(), (mode, over_datagrams), copied.clone())
+        });
     }
-    sim.run("weather", |host| everything_goes_wrong(host, random)).map_err(|e| e.to_string())?;
+    let (of_heir, waits) = (record.clone(), copied.clone());
+    sim.host(HEIR, move |host| {
+        inherit(host, of_heir.clone(), (mode, over_datagrams), waits.clone())
+    });
+    let is_copied = mode == Mode::Exactly && random.below(3) == 0;
+    let of_weather = record.clone();
+    sim.run("weather", |host| {
+        everything_goes_wrong(host, random, of_weather, is_copied.then_some(copied.clone()), copied)
+    })
+    .map_err(|error| error.to_string())?;
     let happened = record.judge()?;
     Ok(Outcome { faults: sim.counts(), happened, hash: sim.trace_hash() })
 }
@@ -144,7 +170,7 @@ fn weather(random: &mut Random, mode: Mode) -> Faults {
 struct Bank {
     record: Record,
     witness: Witness,
-    random: std::sync::Mutex<Random>,
+    random: Mutex<Random>,
 }
 
 #[service]
@@ -186,7 +212,7 @@ impl Bank {
     fn runs(&self, cx: &Context, tag: Tag) {
         self.record.runs(tag);
         if let Some(xid) = cx.xid() {
-            self.witness.runs(xid);
+            self.witness.runs(xid, tag);
         }
     }
 
@@ -223,7 +249,7 @@ async fn serve(
     host: Host,
     record: Record,
     witness: Witness,
-    mode: Mode,
+    (mode, over_datagrams): (Mode, bool),
     without: Without,
 ) -> netrpc::sim::Result {
     let mut server = host.server();
@@ -247,23 +273,60 @@ async fn serve(
     }
     let server = server.build();
     server.register(Bank { record, witness, random: host.random().into() })?;
-    server.serve(host.listen(PORT)?).await;
+    if over_datagrams {
+        server.serve_datagrams(host.datagram(PORT)?)?.await;
+    } else {
+        server.serve(host.listen(PORT)?).await;
+    }
     Ok(())
 }
 
+/// What clients share beyond the network: a client's log, in the hands of another.
+#[derive(Clone, Default)]
+struct Copied {
+    original: Arc<Mutex<Option<File>>>,
+    bytes: Arc<Mutex<Option<Vec<u8>>>>,
+    /// Whoever has it has resumed the session.
+    is_heir: Arc<AtomicBool>,
+    is_over: Arc<AtomicBool>,
+}
+
+const LOG: &str = "log";
+
 /// The software of a client, which begins anew after a crash.
-async fn work(host: Host, record: Record, mode: Mode) -> netrpc::sim::Result {
+async fn work(
+    host: Host,
+    name: &'static str,
+    record: Record,
+    (mode, over_datagrams): (Mode, bool),
+    copied: Copied,
+) -> netrpc::sim::Result {
     let again = Reconnect::new().lazy(true).max_delay(Duration::from_secs(2)).seed(host.seed());
     let options = CallOptions::new().semantics(mode.semantics());
-    let client = Client::builder()
+    let mut client = Client::builder()
         .reconnect(again)
         .options(options)
-        .keep_alive(Duration::from_secs(2), Duration::from_secs(2))
-        .connect_with(host.connector("bank", PORT))
-        .await?;
+        .keep_alive(Duration::from_secs(2), Duration::from_secs(2));
+    if mode == Mode::Exactly {
+        client = client.log_with(host.log(LOG)?, LogSync::Inline);
+        if name == CLIENTS[0] {
+            *copied.original.lock().expect("nobody panics") = Some(host.disk().file(LOG));
+        }
+    }
+    let client = if over_datagrams {
+        let (here, bank) = (host.clone(), host.address("bank", PORT));
+        client.datagrams(move || std::future::ready(here.datagram(0)), bank).await?
+    } else {
+        client.connect_with(host.connector("bank", PORT)).await?
+    };
+    let recovers = tokio::spawn(recover(client.clone(), record.clone()));
     let tasks: Vec<_> = (0..TASKS)
-        .map(|_| tokio::spawn(calls(client.clone(), record.clone(), host.random(), mode)))
+        .map(|_| tokio::spawn(calls(client.clone(), name, record.clone(), host.random(), mode)))
         .collect();
+    recovers.await?;
+    if name == HEIR {
+        copied.is_heir.store(true, Relaxed);
+    }
     for task in tasks {
         task.await?;
     }
@@ -271,11 +334,48 @@ async fn work(host: Host, record: Record, mode: Mode) -> netrpc::sim::Result {
     Ok(())
 }
 
-async fn calls(client: Client, record: Record, mut random: Random, mode: Mode) {
+/// Learns what became of the calls of the life before.
+async fn recover(client: Client, record: Record) {
+    let recovered = client.recovered();
+    while let Some(call) = recovered.next().await {
+        let tag = Tag::from_be_bytes(call.tag().try_into().expect("the tag that it was given"));
+        let (outcome, receipt) = call.outcome::<Tag>();
+        let ending = match outcome {
+            Ok(_) => Ending::Acknowledged,
+            Err(error) if error.may_have_run() => Ending::Unknown,
+            Err(_) => Ending::NotRun,
+        };
+        record.recovers(tag, ending);
+        receipt.settle();
+    }
+}
+
+/// The software of a host that waits for the log of a client, and goes on in its place.
+async fn inherit(
+    host: Host,
+    record: Record,
+    mode: (Mode, bool),
+    copied: Copied,
+) -> netrpc::sim::Result {
+    loop {
+        sleep(millis(50)).await;
+        let bytes = copied.bytes.lock().expect("nobody panics").take();
+        if let Some(bytes) = bytes {
+            host.disk().file(LOG).replace(&bytes)?;
+            return work(host, HEIR, record, mode, copied).await;
+        }
+        if copied.is_over.load(Relaxed) {
+            return Ok(());
+        }
+    }
+}
+
+async fn calls(client: Client, name: &'static str, record: Record, mut random: Random, mode: Mode) {
     for _ in 0..CALLS {
-        let tag = record.begins();
+        let tag = record.begins(name);
         let timeout = random.time(millis(200)..millis(20_000));
-        let client = client.with(CallOptions::new().timeout(timeout));
+        let options = CallOptions::new().timeout(timeout).tag(tag.to_be_bytes());
+        let client = client.with(options);
         let methods = match mode {
             Mode::Exactly => ["Bank.Keep", "Bank.KeepAtOnce"],
             _ => ["Bank.Pay", "Bank.PayAtOnce"],
@@ -303,35 +403,47 @@ async fn calls(client: Client, record: Record, mut random: Random, mode: Mode) {
 }
 
 /// What goes wrong from time to time; in the end everything is well, and everybody has time to finish.
-async fn everything_goes_wrong(host: Host, mut random: Random) -> netrpc::sim::Result {
+async fn everything_goes_wrong(
+    host: Host,
+    mut random: Random,
+    record: Record,
+    mut copies: Option<Copied>,
+    copied: Copied,
+) -> netrpc::sim::Result {
     let network = host.network();
-    for _ in 0..8 {
+    for round in 0..8 {
         sleep(random.time(millis(50)..millis(900))).await;
         let crash = [Crash::Kill, Crash::PowerLoss][random.below(2) as usize];
-        let client = CLIENTS[random.below(2) as usize];
+        // Whose log another has, does not begin anew with it.
+        let client = CLIENTS[if record.is_copied() { 1 } else { random.below(2) as usize }];
+        if round == 3
+            && let Some(copied) = copies.take()
+        {
+            copy(&host, &record, &copied).await?;
+        }
         match random.below(8) {
-            0..4 => {
+            0..3 => {
                 network.crash("bank", crash);
                 sleep(random.time(millis(10)..millis(600))).await;
                 network.restart("bank");
             }
-            4 => {
+            3..5 => {
                 network.crash(client, crash);
-                sleep(random.time(millis(10)..millis(300))).await;
+                sleep(random.time(millis(60)..millis(300))).await;
                 network.restart(client);
             }
             5 => network.partition(&[client], &["bank"]),
             6 => {
-                let (from, to) =
-                    if random.below(2) == 0 { (client, "bank") } else { ("bank", client) };
-                network.partition_one_way(&[from], &[to]);
+                let one_way = [[client, "bank"], ["bank", client]][random.below(2) as usize];
+                network.partition_one_way(&one_way[..1], &one_way[1..]);
             }
             _ => network.heal(),
         }
     }
     network.heal();
     network.set_faults(Faults::new().latency(millis(5)..millis(40)));
-    while CLIENTS.iter().any(|client| network.is_up(client)) {
+    copied.is_over.store(true, Relaxed);
+    while CLIENTS.iter().chain([&HEIR]).any(|client| network.is_up(client)) {
         sleep(Duration::from_secs(1)).await;
     }
     // What is still on its way arrives.
@@ -340,5 +452,26 @@ async fn everything_goes_wrong(host: Host, mut random: Random) -> netrpc::sim::R
     network.crash("bank", Crash::PowerLoss);
     network.restart("bank");
     sleep(Duration::from_secs(1)).await;
+    Ok(())
+}
+
+/// Gives another host the log of a client, as if that had been cloned while it stood still. It goes on when the
+/// other has resumed its session.
+async fn copy(host: &Host, record: &Record, copied: &Copied) -> netrpc::sim::Result {
+    let network = host.network();
+    network.isolate(CLIENTS[0]);
+    let original = copied.original.lock().expect("nobody panics").clone();
+    // It may have finished, or be between two lives.
+    if let Some(Ok(bytes)) = original.map(|file| file.read_all()) {
+        record.copied(CLIENTS[0]);
+        *copied.bytes.lock().expect("nobody panics") = Some(bytes);
+        for _ in 0..100 {
+            sleep(millis(50)).await;
+            if copied.is_heir.load(Relaxed) {
+                break;
+            }
+        }
+    }
+    network.rejoin(CLIENTS[0]);
     Ok(())
 }

@@ -10,7 +10,10 @@ use netrpc_core::{
     semantics::{Domain, Epoch, Incarnation, SessionId, Xid},
 };
 
-use crate::{record::Record, scenario::Without};
+use crate::{
+    record::{Record, Tag},
+    scenario::Without,
+};
 
 /// Calls of a session that the ledger may keep.
 pub(crate) const WINDOW: u32 = 16;
@@ -26,6 +29,8 @@ pub(crate) struct Witness {
 struct Session {
     floor: u64,
     incarnation: u32,
+    /// It was resumed by somebody who has a copy of its client's log.
+    is_taken: bool,
     calls: BTreeSet<u64>,
 }
 
@@ -72,6 +77,7 @@ impl Witness {
                     self.record.broken(format!("session {id} is resumed as {incarnation:?} again"));
                 }
                 session.incarnation = incarnation.0;
+                session.is_taken = self.record.is_copied();
             }
             Change::Started { seq, .. } | Change::Completed { seq, .. } => {
                 if seq <= session.floor {
@@ -97,9 +103,13 @@ impl Witness {
     }
 
     /// A handler begins.
-    pub(crate) fn runs(&self, xid: Xid) {
+    pub(crate) fn runs(&self, xid: Xid, tag: Tag) {
         let sessions = self.sessions.lock().expect("nobody panics");
-        let floor = sessions.get(&xid.session.0).map_or(0, |session| session.floor);
+        let session = sessions.get(&xid.session.0);
+        if session.is_some_and(|session| session.is_taken) && self.record.is_late(tag) {
+            self.record.broken(format!("{xid} is of an older incarnation, and runs"));
+        }
+        let floor = session.map_or(0, |session| session.floor);
         if xid.seq <= floor {
             self.record.broken(format!("{xid} was given up, and runs after that"));
         }
@@ -133,7 +143,8 @@ impl Watched {
     fn sabotaged(&self, change: &Change) -> Vec<Change> {
         match (self.without, change) {
             (Without::Starts, Change::Started { .. })
-            | (Without::Outcomes, Change::Completed { .. }) => Vec::new(),
+            | (Without::Outcomes, Change::Completed { .. })
+            | (Without::Fencing, Change::Resumed { .. }) => Vec::new(),
             // What lies below it is forgotten, and the floor is not remembered.
             (Without::Floors, Change::Floor { session, floor }) => {
                 let calls = self.witness.calls_up_to(*session, *floor).into_iter();
