@@ -37,6 +37,8 @@ struct State {
     read: usize,
     /// The peer has said goodbye, or is known to be gone: nothing comes any more.
     ended: bool,
+    /// How many datagrams have come.
+    heard: u64,
     /// The stream's task, while it waits. Whoever takes it wakes it.
     reader: Option<Waker>,
     seen: Seen,
@@ -61,6 +63,7 @@ impl Inbox {
             bytes: Preface::OURS.to_bytes().to_vec(),
             read: 0,
             ended: false,
+            heard: 0,
             reader: None,
             seen: Seen::new(),
             open: HashMap::new(),
@@ -87,6 +90,7 @@ impl Inbox {
                 count(&counters.duplicates);
                 return delivered;
             }
+            state.heard += 1;
             state.take(body, now, counters, &mut delivered);
             state.reader.take()
         };
@@ -146,6 +150,12 @@ impl Inbox {
     pub(super) fn owes_answers(&self) -> bool {
         let state = self.state.lock();
         !state.ended && !state.open.is_empty()
+    }
+
+    /// How many datagrams have come; `None` if no more will.
+    pub(super) fn heard(&self) -> Option<u64> {
+        let state = self.state.lock();
+        (!state.ended).then_some(state.heard)
     }
 
     /// When a receipt is due next.

@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use netrpc_core::{
@@ -38,9 +39,27 @@ pub struct PeerStream<S: DatagramSocket> {
     packet: Packet,
     /// The calls that the packet answers.
     answered: Vec<u64>,
-    /// Runs while there are calls to send a receipt for; kept for the next.
+    /// What was asked last, while nothing has come since.
+    asked: Option<Asked>,
+    /// The go-away that was said, which is asked about.
+    goodbye: Vec<u8>,
+    /// Runs while there is something to send when it is time; kept for the next.
     timer: Option<Pin<Box<Sleep>>>,
 }
+
+/// A ping, and what it is to find out whether the client knows it.
+struct Asked {
+    frames: Vec<u8>,
+    /// How many datagrams had come then.
+    heard: u64,
+    /// When it is asked again, and how often at most.
+    again: Instant,
+    left: u32,
+}
+
+/// A ping may be lost, and its pong: it is sent again every two seconds, within the time that a client has to
+/// answer.
+const ASK_AGAIN: (Duration, u32) = (Duration::from_secs(2), 8);
 
 impl<S: DatagramSocket> PeerStream<S> {
     pub(super) fn new(hub: Arc<Hub<S>>, inbox: Arc<Inbox>, key: Key<S::Addr>, pass: u64) -> Self {
@@ -54,6 +73,8 @@ impl<S: DatagramSocket> PeerStream<S> {
             cutter: Cutter::new(),
             packet,
             answered: Vec::new(),
+            asked: None,
+            goodbye: Vec::new(),
             timer: None,
         }
     }
@@ -89,21 +110,40 @@ impl<S: DatagramSocket> PeerStream<S> {
         if !self.packet.fits(length) {
             self.send();
         }
-        if let Some(frame) = self.cutter.frame() {
-            self.packet.push(frame);
-        }
+        let Some(frame) = self.cutter.frame() else { return };
+        self.packet.push(frame);
         match Kind::from_u8(header.kind) {
             Some(Kind::Reply | Kind::Fault | Kind::Session | Kind::Acknowledgement) => {
                 self.answered.push(seq);
             }
-            Some(Kind::Request | Kind::Cancel | Kind::Ping | Kind::Pong | Kind::GoAway) | None => {}
+            Some(Kind::GoAway) => self.goodbye = frame.to_vec(),
+            Some(Kind::Ping) => {
+                let frames = [&self.goodbye, frame].concat();
+                let (pause, left) = ASK_AGAIN;
+                self.asked = self.inbox.heard().map(|heard| {
+                    let again = now() + pause;
+                    Asked { frames, heard, again, left }
+                });
+            }
+            Some(Kind::Request | Kind::Cancel | Kind::Pong) | None => {}
         }
         self.cutter.next();
     }
 
-    /// Tells the client of calls that have been here for a while (`[datagram.receipt-delay]`).
-    fn poll_receipts(&mut self, cx: &mut Context<'_>) {
-        while let Some(due) = self.inbox.receipt_due() {
+    /// Sends what is to be sent when it is time.
+    fn poll_time(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let heard = self.inbox.heard();
+            if self
+                .asked
+                .as_ref()
+                .is_some_and(|asked| asked.left == 0 || heard != Some(asked.heard))
+            {
+                self.asked = None;
+            }
+            let asked = self.asked.as_ref().map(|asked| asked.again);
+            let receipt = self.inbox.receipt_due();
+            let Some(due) = asked.into_iter().chain(receipt).min() else { return };
             let timer = match &mut self.timer {
                 Some(timer) => {
                     if timer.deadline().into_std() != due {
@@ -116,12 +156,33 @@ impl<S: DatagramSocket> PeerStream<S> {
             if timer.as_mut().poll(cx).is_pending() {
                 return;
             }
-            let mut receipt = Prelude::room();
-            let limit = self.hub.datagram();
-            self.inbox.receipts(now(), |seq, age| write_receipt(&mut receipt, seq, age, limit));
-            self.prelude(Sort::Receipt, 0).seal(&mut receipt);
-            self.hub.send(&receipt, &self.key.0);
+            let now = now();
+            if receipt.is_some_and(|due| due <= now) {
+                self.send_receipt(now);
+            }
+            self.ask_again(now);
         }
+    }
+
+    /// Tells the client of calls that have been here for a while (`[datagram.receipt-delay]`).
+    fn send_receipt(&self, now: Instant) {
+        let mut receipt = Prelude::room();
+        let limit = self.hub.datagram();
+        self.inbox.receipts(now, |seq, age| write_receipt(&mut receipt, seq, age, limit));
+        self.prelude(Sort::Receipt, 0).seal(&mut receipt);
+        self.hub.send(&receipt, &self.key.0);
+    }
+
+    /// Sends a ping again that was not answered.
+    fn ask_again(&mut self, now: Instant) {
+        let Some(asked) = self.asked.as_mut().filter(|asked| asked.again <= now) else { return };
+        asked.again = now + ASK_AGAIN.0;
+        asked.left -= 1;
+        let mut datagram = Prelude::room();
+        datagram.extend_from_slice(&asked.frames);
+        self.number = self.number.saturating_add(1);
+        self.prelude(Sort::Frames, self.number).seal(&mut datagram);
+        self.hub.send(&datagram, &self.key.0);
     }
 }
 
@@ -134,7 +195,7 @@ impl<S: DatagramSocket> AsyncRead for PeerStream<S> {
         if self.inbox.read(buffer, cx.waker()) {
             return Poll::Ready(Ok(()));
         }
-        self.poll_receipts(cx);
+        self.poll_time(cx);
         Poll::Pending
     }
 }

@@ -1,6 +1,6 @@
 //! How conversations begin and end.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use netrpc::{CallOptions, Client, ConnectionState, Error, Ledger, Semantics, Server};
 use tokio::{net::UdpSocket, sync::oneshot, time::Instant};
@@ -152,6 +152,27 @@ async fn a_client_that_is_dropped_leaves_in_peace() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!((setup.tally.runs(1), setup.tally.cancelled()), (1, 0));
     assert_eq!(setup.server.connections(), 0);
+}
+
+/// A question for a sign of life is asked again: that it was lost says nothing about the client.
+#[tokio::test(start_paused = true)]
+async fn a_conversation_that_is_idle_outlives_a_lossy_way() {
+    let second = Duration::from_secs(1);
+    let server = Server::builder().keep_alive(second, 20 * second).idle_timeout(Duration::MAX);
+    let setup = Setup::of(server.build()).await;
+    let lossy = Lossy::to(setup.addr, Faults { lost: 15, ..Faults::default() }, 50).await;
+    let client = dial(lossy.addr).await;
+    let client = client.with(CallOptions::new().semantics(Semantics::AtLeastOnce));
+    add(&client, 1).await.unwrap();
+    for _ in 0..100 {
+        tokio::time::sleep(30 * second).await;
+        assert_eq!(setup.server.connections(), 1);
+    }
+    let lost = lossy.done.lost.load(Relaxed);
+    assert!(lost > 20, "{lost} questions and answers were lost");
+    lossy.cut(true);
+    tokio::time::sleep(30 * second).await;
+    assert_eq!(setup.server.connections(), 0, "who never answers is gone");
 }
 
 /// A client that says nothing for long has no conversation any more, and begins another.
