@@ -336,6 +336,13 @@ impl Line {
     }
 }
 
+impl Drop for Line {
+    fn drop(&mut self) {
+        let current = self.state.lock().current.clone();
+        self.sessions.take_leave(&current.shared);
+    }
+}
+
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Line").field("phase", &self.phase()).finish_non_exhaustive()

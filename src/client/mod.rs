@@ -113,6 +113,9 @@ pub(crate) struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if let Some(sessions) = &self.sessions {
+            sessions.take_leave(&self.shared);
+        }
         self.shared.dropped();
     }
 }

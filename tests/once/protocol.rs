@@ -551,3 +551,33 @@ async fn a_server_whose_sessions_end_at_once_is_not_flooded() {
     assert!(matches!(error, Error::Deadline { may_have_run: false }), "{error:?}");
     assert!((3..30).contains(&opened), "{opened}");
 }
+
+/// Nobody holds the client or a call any more: the session is closed, and then the connection.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_dropped_closes_its_session() {
+    let mut script = Script::new();
+    let (client, mut peer) = opened(&mut script, &grant()).await;
+    // What is detached goes on, and holds the session.
+    client.go::<_, u64>("Bank.Debit", &1).detach();
+    let asked = peer.call().await;
+    drop(client);
+    assert!(peer.is_quiet(Duration::from_secs(10)).await);
+    peer.reply(asked.seq, &1u64, &standing(asked.stamp.xid)).await;
+    peer.closing(&grant()).await;
+    assert_eq!(peer.next().await.kind, Kind::GoAway);
+    assert!(peer.frame().await.is_none());
+
+    let (ours, theirs) = tokio::io::duplex(64 << 10);
+    let client = Client::new(ours).with(CallOptions::new().semantics(Semantics::AtMostOnce));
+    let mut raw = crate::common::Raw::new(theirs);
+    raw.greet().await;
+    let mut peer = Peer::over(raw);
+    let calling = call(&client, 1);
+    drop(client);
+    peer.grant(&grant()).await;
+    let asked = peer.call().await;
+    peer.reply(asked.seq, &1u64, &standing(asked.stamp.xid)).await;
+    assert_eq!(soon(calling).await.unwrap().unwrap(), 1);
+    peer.closing(&grant()).await;
+    assert_eq!(peer.next().await.kind, Kind::GoAway);
+}

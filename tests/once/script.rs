@@ -1,4 +1,5 @@
 //! A server that follows a script, to the byte.
+#![cfg_attr(not(feature = "durable"), allow(dead_code))] // who has no log resumes nothing
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use netrpc_core::{
 
 use super::{
     Sessions,
-    awaited::{Awaited, Question},
+    awaited::{self, Awaited, Question},
     opening::Said,
 };
 use crate::client::{Handle, now, shared::Answer};
@@ -58,15 +58,14 @@ impl Sessions {
     }
 
     fn step(&self) -> Step {
-        // Looked up before: a line's lock is not taken under this one.
-        let connection = self.connection();
-        let mut state = self.state.lock();
-        let Some(connection) = connection else {
+        // Looked up before: a line's lock is not taken under this one, and whoever drops the last handle of a
+        // connection takes this one.
+        let Some(connection) = self.connection() else {
             // It is looked at again when there is one; unless that was just now.
-            state.acking = false;
-            drop(state);
+            self.state.lock().acking = false;
             return if self.is_connected() { Step::Again } else { Step::Nothing };
         };
+        let mut state = self.state.lock();
         if !state.parting.is_empty() {
             return Step::Part(connection, std::mem::take(&mut state.parting));
         }
@@ -148,8 +147,7 @@ async fn acknowledge(sessions: Weak<Sessions>) {
             Step::Part(connection, keys) => {
                 for key in keys {
                     // A courtesy: whether it arrives does not matter.
-                    let close = Question::Session(SessionFrame::Close(key));
-                    drop(Awaited::question(connection.clone(), &close));
+                    awaited::tell(&connection.shared, &Question::Session(SessionFrame::Close(key)));
                 }
             }
             Step::Acknowledge(connection, ack, xid) => {

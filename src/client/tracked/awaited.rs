@@ -8,7 +8,10 @@ use netrpc_core::{
     wire::{AckFrame, Frame, HEADER_LEN, Kind, SessionFrame, write_ack, write_session},
 };
 
-use crate::client::{Handle, shared::Answer};
+use crate::client::{
+    Handle,
+    shared::{Answer, Shared},
+};
 
 /// A call or a question that is under way on a connection. Dropped, it is given up.
 pub(super) struct Awaited {
@@ -38,19 +41,7 @@ impl Awaited {
         connection: Arc<Handle>,
         question: &Question,
     ) -> Result<Self, Arc<Disconnected>> {
-        let mut frame = Vec::new();
-        let kind = match question {
-            Question::Session(session) => {
-                write_session(&mut frame, 0, session);
-                Kind::Session
-            }
-            Question::Acknowledgement(ack) => {
-                write_ack(&mut frame, 0, ack);
-                Kind::Acknowledgement
-            }
-        };
-        // The connection gives it a number, and a header.
-        let seq = connection.shared.ask(kind, &frame[HEADER_LEN..])?;
+        let seq = ask(&connection.shared, question)?;
         Ok(Awaited { connection, seq: Some(seq), is_call: false })
     }
 
@@ -76,6 +67,30 @@ impl Awaited {
             }
             None => false,
         }
+    }
+}
+
+/// Asks something, and gives its number.
+fn ask(shared: &Shared, question: &Question) -> Result<u64, Arc<Disconnected>> {
+    let mut frame = Vec::new();
+    let kind = match question {
+        Question::Session(session) => {
+            write_session(&mut frame, 0, session);
+            Kind::Session
+        }
+        Question::Acknowledgement(ack) => {
+            write_ack(&mut frame, 0, ack);
+            Kind::Acknowledgement
+        }
+    };
+    // The connection gives it a number, and a header.
+    shared.ask(kind, &frame[HEADER_LEN..])
+}
+
+/// Says something without waiting for an answer, if that can be said.
+pub(super) fn tell(shared: &Shared, question: &Question) {
+    if let Ok(seq) = ask(shared, question) {
+        shared.detach(seq);
     }
 }
 

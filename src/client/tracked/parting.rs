@@ -6,9 +6,9 @@ use netrpc_core::{error::Disconnected, wire::SessionFrame};
 
 use super::{
     Sessions,
-    awaited::{Awaited, Question},
+    awaited::{self, Question},
 };
-use crate::client::{Handle, route::Route};
+use crate::client::{Handle, route::Route, shared::Shared};
 
 /// How long a server that does not read may hold up the end of a client.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -37,10 +37,24 @@ impl Sessions {
         let Some(connection) = route.established() else { return };
         for question in questions {
             // It waits for no answer.
-            drop(Awaited::question(connection.clone(), &question));
+            awaited::tell(&connection.shared, &question);
         }
         let _ = tokio::time::timeout(PATIENCE, leaves(&connection)).await;
         ends.not_yet();
+    }
+}
+
+impl Sessions {
+    /// Nobody holds the client or a call any more. The server is told that nobody needs the session, if it is
+    /// there: a courtesy, for it would end in its time.
+    pub(in crate::client) fn take_leave(&self, shared: &Shared) {
+        if self.journal.is_some() || !shared.is_established() {
+            return;
+        }
+        for key in self.close(Arc::new(Disconnected::Closed)) {
+            let close = Question::Session(SessionFrame::Close(key));
+            awaited::tell(shared, &close);
+        }
     }
 }
 
