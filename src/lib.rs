@@ -61,6 +61,7 @@
 //! | serve and call over UDP | [`Server::serve_datagrams`], [`Client::dial_udp`], [`DatagramSocket`] |
 //! | connect again by itself | [`ClientBuilder::reconnect`], [`CallOptions::wait_for_ready`], [`Client::state`] |
 //! | say how often a call may run | [`CallOptions::semantics`], [`Semantics`]; [`Ledger`] on the server |
+//! | keep what a handler does together with its outcome | [`Context::txn`], [`Context::xid`], [`CompletionStore`] |
 //! | have calls outlive a crash of the client | [`ClientBuilder`]'s `log`, with the feature `durable` |
 //! | know what went wrong | [`Error`], [`Error::may_have_run`] |
 //! | call it from a thread without a runtime | [`blocking`] |

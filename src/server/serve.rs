@@ -189,9 +189,13 @@ async fn drain(server: &Server, grace: Duration) {
     };
     if tokio::time::timeout(grace, idle).await.is_err() {
         let connections = connections.count();
-        let tracked = tracked.as_ref().map_or(0, |tracked| tracked.running());
-        tracing::warn!(connections, tracked, ?grace, "calls did not finish in time");
+        let running = tracked.as_ref().map_or(0, |tracked| tracked.running());
+        tracing::warn!(connections, running, ?grace, "calls did not finish in time");
         end(server).await;
+    }
+    // Whoever serves another listener with the same server.
+    if let Some(tracked) = tracked {
+        tracked.reopen();
     }
 }
 

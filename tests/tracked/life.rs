@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use netrpc::{Ledger, Server};
 use netrpc_core::wire::FaultCode;
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+};
 
 use crate::{
     calls::Fixture,
@@ -91,6 +94,18 @@ fn sessions_end_in_time_when_the_runtime_of_their_timer_has_ended() {
         let asking = Asking::new(&grant, 1, "Counter.Increment", &());
         assert_eq!(soon(peer.ask(1, &asking)).await.code(), FaultCode::SessionExpired);
     });
+}
+
+#[tokio::test]
+async fn a_server_that_has_shut_down_can_serve_again() {
+    let fixture = Fixture::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let serve = fixture.server.serve(listener).with_graceful_shutdown(std::future::ready(()));
+    soon(serve).await;
+    let mut peer = peer(&fixture.server).await;
+    let grant = peer.open().await;
+    let asking = Asking::new(&grant, 1, "Counter.Increment", &());
+    assert_eq!(soon(peer.ask(1, &asking)).await.reply::<usize>(), 1);
 }
 
 #[tokio::test]

@@ -198,6 +198,11 @@ impl<C, W> Ledger<C, W> {
         self.is_draining = true;
     }
 
+    /// Lets new calls run again: the server serves on.
+    pub fn reopen(&mut self) {
+        self.is_draining = false;
+    }
+
     /// What there is to do, in order.
     pub fn released(&mut self) -> impl Iterator<Item = Release<C, W>> + '_ {
         self.releases.drain(..)

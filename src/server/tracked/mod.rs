@@ -134,6 +134,11 @@ impl Tracked {
         let _ = self.book.with(netrpc_core::ledger::Ledger::drain);
     }
 
+    /// Lets new calls run again.
+    pub(super) fn reopen(&self) {
+        let _ = self.book.with(netrpc_core::ledger::Ledger::reopen);
+    }
+
     /// Waits until no call runs, and what has run is recorded.
     pub(super) async fn idle(&self) {
         loop {

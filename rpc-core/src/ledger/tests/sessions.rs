@@ -66,6 +66,9 @@ fn there_are_only_so_many_sessions() {
     ledger.drain();
     let draining = Err(Refusal::Later(Later::Draining));
     assert_eq!(ledger.open(start(), SECRET, None, 1), draining);
+    ledger.close(&SessionClaim { session: SessionId(2), ..claim(SECRET) }).unwrap();
+    ledger.reopen();
+    assert_eq!(ledger.open(start(), SECRET, None, 1), Ok(SessionId(3)));
 }
 
 #[test]
