@@ -29,6 +29,8 @@ pub(crate) struct Happened {
     pub(crate) orphaned: u64,
     /// Calls whose outcome was learned by the next life of their caller, from its log.
     pub(crate) recovered: u64,
+    /// … and that was not known any more, though the life before had known it.
+    pub(crate) doubted: u64,
     /// Calls of a client that another has taken the place of, made after that.
     pub(crate) fenced: u64,
 }
@@ -142,6 +144,8 @@ impl Record {
         if call.is_shared {
             // Either may be told first.
             call.ending = Some(if before == Ending::Acknowledged { before } else { ending });
+        } else if before == Ending::Acknowledged && ending == Ending::Unknown {
+            state.happened.doubted += 1;
         } else if before == Ending::Acknowledged && ending != Ending::Acknowledged {
             let text = format!("call {tag} was acknowledged, and after a crash it is {ending:?}");
             state.broken.get_or_insert(text);
@@ -278,6 +282,7 @@ impl std::ops::AddAssign for Happened {
         self.dropped += more.dropped;
         self.orphaned += more.orphaned;
         self.recovered += more.recovered;
+        self.doubted += more.doubted;
         self.fenced += more.fenced;
     }
 }

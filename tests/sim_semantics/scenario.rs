@@ -145,6 +145,10 @@ pub(crate) fn run(seed: u64, mode: Mode, without: Without) -> Result<Outcome, St
     })
     .map_err(|error| error.to_string())?;
     let happened = record.judge()?;
+    // A client gives up on a server whose first bytes are not those of one, also where they were corrupted.
+    if happened.doubted > 0 && sim.counts().corrupted == 0 {
+        return Err("an outcome that was known is unknown after a crash".to_owned());
+    }
     Ok(Outcome { faults: sim.counts(), happened, hash: sim.trace_hash() })
 }
 
@@ -285,6 +289,8 @@ async fn serve(
 #[derive(Clone, Default)]
 struct Copied {
     original: Arc<Mutex<Option<File>>>,
+    /// Whoever writes it has its session, and need not resume it any more.
+    is_settled: Arc<AtomicBool>,
     bytes: Arc<Mutex<Option<Vec<u8>>>>,
     /// Whoever has it has resumed the session.
     is_heir: Arc<AtomicBool>,
@@ -310,6 +316,7 @@ async fn work(
     if mode == Mode::Exactly {
         client = client.log_with(host.log(LOG)?, LogSync::Inline);
         if name == CLIENTS[0] {
+            copied.is_settled.store(false, Relaxed);
             *copied.original.lock().expect("nobody panics") = Some(host.disk().file(LOG));
         }
     }
@@ -321,7 +328,11 @@ async fn work(
     };
     let recovers = tokio::spawn(recover(client.clone(), record.clone()));
     let tasks: Vec<_> = (0..TASKS)
-        .map(|_| tokio::spawn(calls(client.clone(), name, record.clone(), host.random(), mode)))
+        .map(|_| {
+            let (client, settled) = (client.clone(), copied.is_settled.clone());
+            let (record, random) = (record.clone(), host.random());
+            tokio::spawn(calls(client, name, record, random, mode, settled))
+        })
         .collect();
     recovers.await?;
     if name == HEIR {
@@ -370,7 +381,14 @@ async fn inherit(
     }
 }
 
-async fn calls(client: Client, name: &'static str, record: Record, mut random: Random, mode: Mode) {
+async fn calls(
+    client: Client,
+    name: &'static str,
+    record: Record,
+    mut random: Random,
+    mode: Mode,
+    settled: Arc<AtomicBool>,
+) {
     for _ in 0..CALLS {
         let tag = record.begins(name);
         let timeout = random.time(millis(200)..millis(20_000));
@@ -398,6 +416,9 @@ async fn calls(client: Client, name: &'static str, record: Record, mut random: R
             None => Ending::Dropped,
         };
         record.ends(tag, ending);
+        if name == CLIENTS[0] && ending == Ending::Acknowledged {
+            settled.store(true, Relaxed);
+        }
         sleep(random.time(millis(0)..millis(300))).await;
     }
 }
@@ -414,13 +435,13 @@ async fn everything_goes_wrong(
     for round in 0..8 {
         sleep(random.time(millis(50)..millis(900))).await;
         let crash = [Crash::Kill, Crash::PowerLoss][random.below(2) as usize];
-        // Whose log another has, does not begin anew with it.
-        let client = CLIENTS[if record.is_copied() { 1 } else { random.below(2) as usize }];
         if round == 3
             && let Some(copied) = copies.take()
         {
             copy(&host, &record, &copied).await?;
         }
+        // Whose log another has, does not begin anew with it.
+        let client = CLIENTS[if record.is_copied() { 1 } else { random.below(2) as usize }];
         match random.below(8) {
             0..3 => {
                 network.crash("bank", crash);
@@ -458,6 +479,10 @@ async fn everything_goes_wrong(
 /// Gives another host the log of a client, as if that had been cloned while it stood still. It goes on when the
 /// other has resumed its session.
 async fn copy(host: &Host, record: &Record, copied: &Copied) -> netrpc::sim::Result {
+    // One who is still to resume it would shut the heir out, and rightly so.
+    if !copied.is_settled.load(Relaxed) {
+        return Ok(());
+    }
     let network = host.network();
     network.isolate(CLIENTS[0]);
     let original = copied.original.lock().expect("nobody panics").clone();
