@@ -97,6 +97,9 @@ impl Line {
                 shared.end(&Arc::new(Disconnected::Closed), 0);
                 ConnectionState::Idle
             };
+            let logged = logged(WeakRoute::Line(this.clone()), !reconnect.jitter_seed());
+            // Whoever has a session to resume has spoken with the server before.
+            let known = logged.as_ref().is_some_and(|logged| logged.resumes());
             Line {
                 dialer,
                 limits,
@@ -106,14 +109,14 @@ impl Line {
                     &limits,
                     reconnect.jitter_seed(),
                 ),
-                logged: logged(WeakRoute::Line(this.clone()), !reconnect.jitter_seed()),
+                logged,
                 #[cfg(feature = "durable")]
                 recovered: OnceLock::new(),
                 this: this.clone(),
                 state: Mutex::new(State {
                     phase,
                     untried: first.is_none(),
-                    known: false,
+                    known,
                     current: Arc::new(Handle { shared, sessions: None }),
                     earlier: Vec::new(),
                     failure: None,

@@ -439,3 +439,21 @@ async fn a_file_keeps_what_is_sent() {
     soon(client.close()).await;
     assert_eq!(Log::open(&path).unwrap().pending().count(), 0);
 }
+
+/// Bits of the first bytes that a resumed session's server says: a loss, as on any later connection.
+#[tokio::test(start_paused = true)]
+async fn a_preface_that_was_damaged_on_the_way_is_no_end_of_what_is_recovered() {
+    let (mut script, disk) = (Script::new(), Disk::default());
+    let (_client, _peer, _calling) = under_way(&mut script, &disk).await;
+    let client = client(&script, &disk.crash()).await;
+    for flipped in [0, 4, 5] {
+        script.damaged(flipped).await;
+    }
+    let mut peer = script.connection().await;
+    peer.resume(&grant(), &next_life()).await;
+    let asked = peer.call().await;
+    peer.reply(asked.seq, &1u64, &standing(asked.stamp.xid)).await;
+    let (outcome, receipt) = soon(client.recovered().next()).await.unwrap().outcome::<u64>();
+    assert_eq!(outcome.unwrap(), 1);
+    receipt.settle();
+}

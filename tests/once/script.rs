@@ -58,6 +58,16 @@ impl Script {
         client.with(CallOptions::new().semantics(Semantics::AtMostOnce))
     }
 
+    /// A connection whose preface has another bit in this byte.
+    #[cfg(feature = "durable")]
+    pub async fn damaged(&mut self, byte: usize) {
+        let mut raw = Raw::new(soon(self.incoming.recv()).await.expect("the network is there"));
+        let mut preface = wire::Preface::OURS.to_bytes();
+        preface[byte] ^= 2;
+        raw.send(&preface).await;
+        soon(raw.rest()).await;
+    }
+
     pub async fn connection(&mut self) -> Peer {
         let mut raw = Raw::new(soon(self.incoming.recv()).await.expect("the network is there"));
         soon(raw.greet()).await;

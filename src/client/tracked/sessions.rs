@@ -300,6 +300,11 @@ impl Sessions {
         }
     }
 
+    /// Whether there is a session of an earlier life.
+    pub(in crate::client) fn resumes(&self) -> bool {
+        self.state.lock().resume.is_some()
+    }
+
     /// A session is granted, to those who have asked at `asked`.
     pub(super) fn granted(&self, asked: Instant, grant: Grant) {
         {
