@@ -106,6 +106,7 @@ impl Line {
                 runtime: Runtime::current(),
                 sessions: Sessions::new(
                     WeakRoute::Line(this.clone()),
+                    Runtime::current(),
                     &limits,
                     reconnect.jitter_seed(),
                 ),
@@ -117,7 +118,7 @@ impl Line {
                     phase,
                     untried: first.is_none(),
                     known,
-                    current: Arc::new(Handle { shared, sessions: None }),
+                    current: Arc::new(Handle::of_line(shared)),
                     earlier: Vec::new(),
                     failure: None,
                     schedule: reconnect.schedule(),
@@ -171,7 +172,7 @@ impl Line {
     fn make_next(&self, state: &mut State) -> Arc<Handle> {
         let hopeful = state.failure.is_none();
         let shared = Arc::new(Shared::parked(self.limits, self.this.clone(), hopeful));
-        let next = Arc::new(Handle { shared: shared.clone(), sessions: None });
+        let next = Arc::new(Handle::of_line(shared.clone()));
         let left = std::mem::replace(&mut state.current, next);
         state.earlier.retain(|earlier| earlier.upgrade().is_some_and(|e| !e.ended.is_cancelled()));
         if !left.shared.ended.is_cancelled() {

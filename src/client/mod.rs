@@ -21,7 +21,14 @@ pub(crate) mod stub;
 mod tracked;
 
 use std::{
-    borrow::Cow, cell::Cell, fmt, fmt::Debug, future::poll_fn, path::Path, sync::Arc, task::Waker,
+    borrow::Cow,
+    cell::Cell,
+    fmt,
+    fmt::Debug,
+    future::poll_fn,
+    path::Path,
+    sync::{Arc, OnceLock},
+    task::Waker,
     time::Instant,
 };
 
@@ -38,6 +45,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::{
     Connector,
     observe::{self, ClientObserver, MadeCall},
+    sync::Handle as Runtime,
     transport::Address,
 };
 
@@ -107,13 +115,36 @@ pub struct Client {
 /// What keeps a connection alive: held by every clone of the client and by every call.
 pub(crate) struct Handle {
     shared: Arc<Shared>,
-    /// Those of a client that is this one connection.
-    sessions: Option<Arc<Sessions>>,
+    /// Those of a client that is this one connection, once a call needs one.
+    sessions: OnceLock<Arc<Sessions>>,
+    /// Where they do what they do; `None` of a line's connection.
+    runtime: Option<Runtime>,
+}
+
+impl Handle {
+    /// A connection of a line, which has the sessions.
+    fn of_line(shared: Arc<Shared>) -> Self {
+        Handle { shared, sessions: OnceLock::new(), runtime: None }
+    }
+
+    /// A connection that is all there is.
+    fn alone(shared: Arc<Shared>) -> Self {
+        Handle { shared, sessions: OnceLock::new(), runtime: Some(Runtime::current()) }
+    }
+
+    /// Where calls get their numbers.
+    fn sessions(self: &Arc<Self>) -> &Arc<Sessions> {
+        self.sessions.get_or_init(|| {
+            let runtime = self.runtime.clone().expect("this one is no line's connection");
+            let route = WeakRoute::One(Arc::downgrade(self));
+            Sessions::new(route, runtime, &self.shared.limits, reconnect::random_seed())
+        })
+    }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if let Some(sessions) = &self.sessions {
+        if let Some(sessions) = self.sessions.get() {
             sessions.take_leave(&self.shared);
         }
         self.shared.dropped();
@@ -188,12 +219,8 @@ impl Client {
     {
         let shared = Arc::new(Shared::new(limits));
         connection::start(stream, shared.clone(), observer.connected());
-        let connection = Arc::new_cyclic(|this| {
-            let (route, seed) = (WeakRoute::One(this.clone()), reconnect::random_seed());
-            Handle { shared, sessions: Some(Sessions::new(route, &limits, seed)) }
-        });
         Client {
-            route: Route::One(connection),
+            route: Route::One(Arc::new(Handle::alone(shared))),
             options: Arc::new(options),
             observer,
             #[cfg(feature = "tower")]

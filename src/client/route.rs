@@ -79,9 +79,7 @@ impl Route {
     /// Where calls of this kind get their numbers.
     pub(super) fn sessions(&self, semantics: Semantics) -> &Arc<Sessions> {
         match self {
-            Route::One(connection) => {
-                connection.sessions.as_ref().expect("this one is no line's connection")
-            }
+            Route::One(connection) => connection.sessions(),
             Route::Line(line) => match line.logged() {
                 Some(logged) if semantics == Semantics::ExactlyOnce => logged,
                 _ => line.sessions(),
@@ -91,11 +89,11 @@ impl Route {
 
     /// All that there are.
     pub(super) fn all_sessions(&self) -> impl Iterator<Item = &Arc<Sessions>> {
-        let logged = match self {
-            Route::One(_) => None,
-            Route::Line(line) => line.logged(),
+        let (sessions, logged) = match self {
+            Route::One(connection) => (connection.sessions.get(), None),
+            Route::Line(line) => (Some(line.sessions()), line.logged()),
         };
-        [self.sessions(Semantics::AtMostOnce)].into_iter().chain(logged)
+        sessions.into_iter().chain(logged)
     }
 }
 

@@ -23,6 +23,7 @@ use crate::client::{
     repeat::doubt,
     route::{Route, WeakRoute},
 };
+use crate::sync::Handle as Runtime;
 
 /// The calls that a client's log remembered when the client was made: [`Client::recovered`](crate::Client::recovered).
 ///
@@ -159,9 +160,9 @@ impl Sessions {
             let Session { domain, session, secret, .. } = it;
             Resume { key: SessionKey { domain, session, secret }, newest: log.newest(), pending }
         });
-        let sessions = Sessions::with_journal(route, limits, seed, resume, |runtime, sessions| {
-            Some(Journal::new(log, sync, runtime, sessions))
-        });
+        let runtime = Runtime::current();
+        let journal = |runtime, sessions| Some(Journal::new(log, sync, runtime, sessions));
+        let sessions = Sessions::with_journal(route, runtime, limits, seed, resume, journal);
         (sessions, Kept { calls, session })
     }
 }

@@ -114,13 +114,19 @@ pub(super) enum Begun<T> {
 }
 
 impl Sessions {
-    pub(in crate::client) fn new(route: WeakRoute, limits: &ClientLimits, seed: u64) -> Arc<Self> {
-        Self::with_journal(route, limits, seed, None, |_, _| None)
+    pub(in crate::client) fn new(
+        route: WeakRoute,
+        runtime: Runtime,
+        limits: &ClientLimits,
+        seed: u64,
+    ) -> Arc<Self> {
+        Self::with_journal(route, runtime, limits, seed, None, |_, _| None)
     }
 
     /// Sessions whose calls are written down, if `journal` gives where; `resume` is the one to begin with.
     pub(super) fn with_journal(
         route: WeakRoute,
+        runtime: Runtime,
         limits: &ClientLimits,
         seed: u64,
         resume: Option<Resume>,
@@ -129,10 +135,10 @@ impl Sessions {
         Arc::new_cyclic(|this| Sessions {
             this: this.clone(),
             route,
-            runtime: Runtime::current(),
             allowance: Arc::new(Allowance::new(seed)),
             going: Going::new(limits),
-            journal: journal(Runtime::current(), this.clone()),
+            journal: journal(runtime.clone(), this.clone()),
+            runtime,
             state: Mutex::new(State { resume, ..State::default() }),
             room: Notify::new(),
             bell: Arc::default(),
