@@ -106,6 +106,10 @@ impl Again {
     /// Whether a call that ended so is sent again; [`poll_send`](Self::poll_send) is next then.
     pub(super) fn wants(&mut self, outcome: &Outcome<Answer>) -> bool {
         let Some(repeat) = &mut self.repeat else { return has_not_run(outcome, &self.line) };
+        if self.line.is_in_copies() && is_of_its_time(outcome) {
+            // That this copy has not run does not say that none before it has.
+            repeat.doubt();
+        }
         let Some(failure) = failure(outcome, &self.line) else { return false };
         if repeat.next(failure) != Next::Again {
             return false;
@@ -148,6 +152,18 @@ fn failure(outcome: &Outcome<Answer>, line: &Line) -> Option<Failure> {
         }
         outcome => has_not_run(outcome, line).then_some(Failure::NotSent),
     }
+}
+
+/// Whether the server has refused a call for a reason that it may not have had before.
+fn is_of_its_time(outcome: &Outcome<Answer>) -> bool {
+    let Outcome::Answered(Answer::Frame(frame)) = outcome else { return false };
+    frame.kind == Kind::Fault
+        && FaultBody::parse(frame.body_slice()).is_ok_and(|fault| {
+            matches!(
+                fault.code,
+                FaultCode::Expired | FaultCode::Overloaded | FaultCode::ShuttingDown
+            )
+        })
 }
 
 /// Whether a call that ended so has not run, and may fare better on another connection.

@@ -294,6 +294,11 @@ impl Line {
         &self.limits
     }
 
+    /// Whether what is sent may arrive more than once: in datagrams.
+    pub(super) fn is_in_copies(&self) -> bool {
+        self.limits.over_datagrams
+    }
+
     /// What its calls may send again.
     pub(super) fn allowance(&self) -> &Arc<Allowance> {
         self.sessions.allowance()

@@ -29,6 +29,9 @@ use crate::{client::now, observe};
 /// are others.
 const PROBE: u64 = u64::MAX;
 
+/// How often a socket may fail before it counts as broken. Each datagram that nobody takes may be one failure.
+const MOST_FAILURES: u32 = 100;
+
 /// A conversation with a server: frames in, frames out.
 pub(crate) struct Stream<S: DatagramSocket> {
     socket: S,
@@ -50,6 +53,8 @@ pub(crate) struct Stream<S: DatagramSocket> {
     writer: Option<(Waker, usize)>,
     /// The system has said that nobody is there, and nothing has come since.
     refused: bool,
+    /// How often the socket has failed since something came.
+    failures: u32,
     /// The engine has said goodbye.
     said_goodbye: bool,
     /// Why nothing comes any more.
@@ -97,6 +102,7 @@ impl<S: DatagramSocket> Stream<S> {
             timer: Box::pin(tokio::time::sleep_until(now().into())),
             writer: None,
             refused: false,
+            failures: 0,
             said_goodbye: false,
             over: None,
         }
@@ -358,10 +364,16 @@ impl<S: DatagramSocket> AsyncRead for Stream<S> {
             let mut buffer = ReadBuf::new(&mut this.buffer);
             match ready!(this.socket.poll_recv_from(cx, &mut buffer)) {
                 Ok(from) => {
+                    this.failures = 0;
                     let length = buffer.filled().len();
                     this.receive(&from, length);
                 }
-                Err(error) => this.unsent(&error),
+                // What keeps failing is broken, and another socket takes its place.
+                Err(error) if this.failures == MOST_FAILURES => return Poll::Ready(Err(error)),
+                Err(error) => {
+                    this.failures += 1;
+                    this.unsent(&error);
+                }
             }
         }
     }

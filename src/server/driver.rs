@@ -15,6 +15,7 @@ use netrpc_core::{
     dialect::{Protocol, ServerDialect, Sniffed, http, sniff},
     error::{Disconnected, chain},
     patience::{Look, Over, State, Times},
+    semantics::{Incarnation, SessionId},
     service::{MethodTable, Registry},
     session::{ServerSession, SessionLimits},
     wire::{self, Foreign, Frame, FrameDecoder, GoAwayCode, Preface},
@@ -75,6 +76,8 @@ pub(super) struct Driver<IO: Stream> {
     refused: Option<String>,
     pub(super) timer: Timer,
     pub(super) counts: Counts,
+    /// The question by which the last session was resumed here, and as what.
+    pub(super) resumed: Option<(u64, SessionId, Incarnation)>,
     /// What the peer has not taken is still there.
     unread: bool,
     /// Whether others had their turn to post before the next write.
@@ -234,6 +237,7 @@ impl<IO: Stream> Driver<IO> {
             refused,
             timer: Timer::new(handshake, &limits.times),
             counts: Counts::new(limits),
+            resumed: None,
             unread: false,
             yielded: false,
             aborted: false,

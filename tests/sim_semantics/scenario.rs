@@ -10,8 +10,7 @@ use std::{
 };
 
 use netrpc::{
-    CallOptions, Client, Context, Error, Fault, Ledger, LogSync, Reconnect, Refusal, Semantics,
-    service,
+    CallOptions, Client, Context, Fault, Ledger, LogSync, Reconnect, Semantics, service,
     sim::{Counts, Crash, Faults, File, Host, Random, Simulation},
 };
 use netrpc_core::ledger::Store;
@@ -413,9 +412,6 @@ async fn calls(
                 Ending::Acknowledged
             }
             Some(Err(error)) if error.may_have_run() => Ending::Unknown,
-            // Known, and not right: what was sent once comes more than once in datagrams, so a copy that came
-            // before its session was resumed may have run. The error says that it has not.
-            Some(Err(Error::Refused { refusal: Refusal::Fenced, .. })) => Ending::Unknown,
             Some(Err(_)) => Ending::NotRun,
             None => Ending::Dropped,
         };

@@ -49,6 +49,30 @@ async fn a_session_is_opened_resumed_and_closed() {
     assert_eq!(fixture.runs(), 1);
 }
 
+/// `[session.resume-again]`
+#[tokio::test]
+async fn a_resumption_that_comes_twice_shuts_nobody_out_but_others() {
+    let fixture = Fixture::new();
+    let mut first = peer(&fixture.server).await;
+    let grant = first.open().await;
+    let mut second = peer(&fixture.server).await;
+    let question = SessionFrame::Resume(key(&grant));
+    let resumed = soon(second.ask_session(7, &question)).await;
+    let Ok(SessionFrame::Granted(resumed)) = resumed else { panic!("{resumed:?}") };
+    assert_eq!(soon(second.ask_session(7, &question)).await, Ok(SessionFrame::Granted(resumed)));
+    let asking = Asking::new(&resumed, 1, "Counter.Increment", &());
+    soon(second.ask(1, &asking)).await;
+    assert_eq!(fixture.runs(), 1);
+
+    // Another question is another resumption, and the first is over then.
+    let heir = soon(first.ask_session(7, &question)).await;
+    let Ok(SessionFrame::Granted(heir)) = heir else { panic!("{heir:?}") };
+    assert_eq!(heir.incarnation.0, resumed.incarnation.0 + 1);
+    let refused = soon(second.ask_session(7, &question)).await.unwrap_err();
+    assert_eq!(refused.0, FaultCode::Fenced);
+    assert_eq!(soon(second.ask(2, &asking)).await.code(), FaultCode::Fenced);
+}
+
 #[tokio::test]
 async fn what_is_acknowledged_is_forgotten_for_good() {
     let fixture = Fixture::new();

@@ -71,6 +71,33 @@ impl<C, W> Ledger<C, W> {
         Ok(Incarnation(next))
     }
 
+    /// A resumption that is asked for once more, by whoever got this incarnation for it, and may not have heard
+    /// of that: the same answer again, so that nobody shuts out themselves.
+    ///
+    /// # Errors
+    /// If there is no such session, it is not the claimant's, or was resumed since.
+    pub fn resume_again(
+        &mut self,
+        now: Instant,
+        claim: &SessionClaim<'_>,
+        incarnation: Incarnation,
+        waiter: W,
+    ) -> Result<(), Refusal> {
+        let session = claim.session;
+        let lease = self.claimed(claim)?;
+        if lease.incarnation != incarnation {
+            return Err(Refusal::Fenced);
+        }
+        let displaced = lease.opening.replace(waiter);
+        let is_kept = displaced.is_none();
+        self.releases.extend(displaced.map(|waiter| Release::Superseded { waiter }));
+        self.touch(now, session);
+        if is_kept {
+            self.granted(session);
+        }
+        Ok(())
+    }
+
     /// Ends a session: what it has not begun never begins, and nothing of it is remembered.
     ///
     /// It is a courtesy: the server may forget it in a crash, and the session then ends in its time.

@@ -91,6 +91,8 @@ struct Identity {
 struct UnderWay {
     awaited: Awaited,
     sent: Instant,
+    /// It goes in datagrams, of which the server may get more than one.
+    in_copies: bool,
 }
 
 /// How a call has ended: what it is told, and its number if it is still to be settled.
@@ -270,9 +272,10 @@ impl Tracked {
                 }
             }
             let under_way = self.under_way.as_mut().expect("it was sent");
-            let (outcome, sent) = (under_way.awaited.outcome().await, under_way.sent);
+            let outcome = under_way.awaited.outcome().await;
+            let UnderWay { sent, in_copies, .. } = *under_way;
             self.under_way = None;
-            match self.judge(sent, outcome).await? {
+            match self.judge((sent, in_copies), outcome).await? {
                 Verdict::Over(told) => return Ok(told),
                 Verdict::Again => {}
                 Verdict::Anew => self.identity = None,
@@ -319,7 +322,8 @@ impl Tracked {
         };
         let seq = send(&connection.shared, method, metadata, *end, None, true, stamped, encode)?;
         let awaited = Awaited::call(connection.clone(), seq);
-        self.under_way = Some(UnderWay { awaited, sent: now() });
+        let in_copies = connection.shared.limits.over_datagrams;
+        self.under_way = Some(UnderWay { awaited, sent: now(), in_copies });
         self.identity.as_mut().expect("as just now").attempts = attempt;
         Ok(true)
     }
@@ -328,7 +332,11 @@ impl Tracked {
     ///
     /// # Errors
     /// If it is given up.
-    async fn judge(&mut self, sent: Instant, outcome: Outcome<Answer>) -> Result<Verdict, Error> {
+    async fn judge(
+        &mut self,
+        (sent, in_copies): (Instant, bool),
+        outcome: Outcome<Answer>,
+    ) -> Result<Verdict, Error> {
         let answer = match outcome {
             Outcome::Answered(answer) => answer,
             Outcome::Lost { may_have_run, cause } => {
@@ -353,6 +361,10 @@ impl Tracked {
             let in_doubt = !is_final && self.repeat.may_have_run();
             return Ok(Verdict::Over(Told { answer, in_doubt }));
         };
+        if in_copies && (ends_session(failure) || failure == Failure::NotSent) {
+            // That this copy has not run does not say that none before it has.
+            self.repeat.doubt();
+        }
         if ends_session(failure)
             && let Some(Identity { number, .. }) = &self.identity
         {

@@ -235,6 +235,7 @@ impl<IO: Stream> Connection<IO> {
             owner: self.owner(),
         };
         driver.awaits(seq, 0, Cancellation::new());
+        let mut resumed = driver.resumed;
         let refused = MutexGuard::unlocked(driver, || {
             let waiter = Waiter::new(self, seq);
             let refused = match asked {
@@ -244,10 +245,21 @@ impl<IO: Stream> Connection<IO> {
                     tracked.expire(&self.workers);
                     opened.map(Result::err)
                 }
-                SessionFrame::Resume(key) => {
-                    let resumed = tracked.book.with(|it| it.resume(now(), &claim(key), waiter));
-                    resumed.map(Result::err)
-                }
+                SessionFrame::Resume(key) => match resumed {
+                    // The same question: its answer may have been lost.
+                    Some((asked, session, incarnation))
+                        if (asked, session) == (seq, key.session) =>
+                    {
+                        let again = tracked
+                            .book
+                            .with(|it| it.resume_again(now(), &claim(key), incarnation, waiter));
+                        again.map(Result::err)
+                    }
+                    _ => {
+                        let next = tracked.book.with(|it| it.resume(now(), &claim(key), waiter));
+                        next.map(|next| next.map(|it| resumed = Some((seq, key.session, it))).err())
+                    }
+                },
                 SessionFrame::Close(key) => {
                     let closed = tracked.book.with(|it| it.close(&claim(key)));
                     if let Ok(Ok(())) = closed {
@@ -261,6 +273,7 @@ impl<IO: Stream> Connection<IO> {
             };
             refused.ok().flatten()
         });
+        driver.resumed = resumed;
         self.not_granted(driver, seq, refused);
         Ok(())
     }
