@@ -60,10 +60,11 @@ fn wordcount<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> (Option<i32>
 }
 
 /// Examples that are not there without their features.
-const OPTIONAL: [(&str, bool); 3] = [
+const OPTIONAL: [(&str, bool); 4] = [
     ("middleware", cfg!(feature = "tower")),
     ("observe", cfg!(all(feature = "trace", feature = "metrics"))),
     ("raft", cfg!(feature = "sim")),
+    ("semantics", cfg!(all(feature = "sim", feature = "durable"))),
 ];
 
 /// Each example that is there, and what it prints.
