@@ -15,6 +15,7 @@ const SNAPSHOTS_OF: &str = "rustc 1.95.0 ";
 const SEVERAL: &[(&str, usize)] = &[
     // They are several mistakes.
     ("all_at_once", 7),
+    ("demands_that_contradict", 3),
     // One of a lifetime that `#[service]` cannot see is missing: in a function, and in its conditions.
     ("hidden_lifetime", 2),
 ];
