@@ -87,10 +87,10 @@ fn line(attack: Attack, language: Language, damage: &Damage) -> String {
 #[test]
 fn what_a_server_takes_is_measured() {
     Runtime::new().expect("a runtime").block_on(async {
-        let (idle, busy) = (besieged::peak_of(0).await, besieged::peak_of(64 << 20).await);
+        // More than the bound, since a little less is seen than is made: 63 of 64 MiB.
+        let (idle, busy) = (besieged::peak_of(0).await, besieged::peak_of(72 << 20).await);
         assert!(idle < Bytes(2 << 20), "{idle}");
-        // Some of it may be what the system had given it before.
-        assert!(busy >= Bytes(60 << 20), "{busy}");
+        assert!(busy >= Bytes(64 << 20), "{busy}");
     });
 }
 
