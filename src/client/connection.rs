@@ -1,7 +1,7 @@
 //! The task that owns a client's end of a connection.
 //!
-//! It yields once before it writes: on a busy runtime every caller that can run has appended its request by
-//! then, and the batch leaves as one write. What is read is decoded into frames, all of them are
+//! It lets others go first before it writes: on a busy runtime every caller that can run has appended its
+//! request by then, and the batch leaves as one write. What is read is decoded into frames, all of them are
 //! given to the table of pending calls under one lock, and their callers are woken after it.
 
 use std::{
@@ -27,7 +27,7 @@ use tokio::{
 
 use super::{
     pulse::{Pulse, Pulsed},
-    shared::{Answer, Leaving, Shared},
+    shared::{Answer, Leaving, Shared, State},
     tracked::awaited,
 };
 use crate::{
@@ -38,6 +38,14 @@ use crate::{
     sync,
     turn::{READS, step_aside},
 };
+
+/// How often others go first before a batch is written. The second time is for callers that another worker
+/// of the runtime has taken over and not got to yet.
+const TURNS: u32 = 2;
+
+/// Bytes of a batch that is not held up a second time: a write of so many has paid for itself, and the server
+/// can begin.
+const PAYS: usize = 4 * 1024;
 
 /// Starts the task that owns `io`.
 ///
@@ -57,7 +65,8 @@ where
         quiet: Quiet::default(),
         output: Outgoing::default(),
         written: 0,
-        yielded: false,
+        turns: 0,
+        crowd: 0,
         handshake: limits.wire.is_none().then(|| Box::pin(tokio::time::sleep(limits.handshake))),
         go_away: None,
         shut: false,
@@ -91,8 +100,11 @@ struct Task<IO> {
     quiet: Quiet,
     /// Bytes handed to the operating system.
     written: u64,
-    /// Whether callers had their turn since the last write.
-    yielded: bool,
+    /// How often callers had their turn since the last write.
+    turns: u32,
+    /// The most calls that were under way since then: about as many will be soon, since most callers whose
+    /// call is answered make the next.
+    crowd: usize,
     /// Runs until the server's preface is there.
     handshake: Option<Pin<Box<Sleep>>>,
     /// Why the server takes no more calls.
@@ -174,7 +186,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                     return Poll::Ready(Disconnected::Closed);
                 }
                 if state.outbox.is_empty() {
-                    self.yielded = false;
+                    self.turns = 0;
                     let waits = state.parked.as_ref().is_some_and(|parked| !parked.is_empty());
                     if state.leaving.is_some() && !self.shut && !waits {
                         drop(state);
@@ -216,14 +228,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                         }
                     }
                 }
-                // A caller who is alone has nobody to share the write with.
-                if !self.yielded && state.pending.waiting() > 1 {
-                    self.yielded = true;
+                if self.lets_others_first(&state) {
+                    self.turns += 1;
                     drop(state);
                     step_aside(cx);
                     return Poll::Pending;
                 }
-                self.yielded = false;
+                self.turns = 0;
+                self.crowd = 0;
                 self.output.append(&mut state.outbox);
                 state.unwritten = self.output.len();
             }
@@ -256,6 +268,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                 }
             }
         }
+    }
+
+    /// Whether callers who can run are to add to the batch before it is written. A caller who is alone has
+    /// nobody to share the write with.
+    fn lets_others_first(&self, state: &State) -> bool {
+        let waiting = state.pending.waiting();
+        if self.turns == 0 {
+            return waiting.max(self.crowd) > 1;
+        }
+        self.turns < TURNS && waiting < self.crowd && state.outbox.len() < PAYS
     }
 
     /// Writes what is in the output, in the server's language.
@@ -453,6 +475,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         }
         let relieved = {
             let mut state = self.shared.state.lock();
+            self.crowd = self.crowd.max(state.pending.waiting());
             for (seq, answer) in self.answers.drain(..) {
                 state.resolve(seq, answer, &mut self.wakers);
             }
