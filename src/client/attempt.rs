@@ -6,7 +6,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use netrpc_core::{Error, pending::Outcome};
+use netrpc_core::{
+    Error,
+    pending::{Lost, Outcome},
+};
 
 use super::{Arguments, Client, Handle, call::Timeout, options::End, shared::Answer};
 use crate::observe::MadeCall;
@@ -37,21 +40,26 @@ impl<'c> Attempt<'c> {
         Attempt { stage: Stage::New, timeout: Timeout::at(end) }
     }
 
-    /// Sends the call at first, and then looks for its answer.
+    /// Sends the call at first, and then looks for its answer, which `read` reads where it lies.
     #[inline]
-    pub(super) fn poll<A: Arguments + ?Sized>(
+    pub(super) fn poll<A: Arguments + ?Sized, R>(
         &mut self,
         client: &'c Client,
         (method, args): (&str, &A),
         end: Option<End>,
         observed: &MadeCall,
+        read: impl FnOnce(&mut Option<Answer>) -> Result<R, Error>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Answer, Error>> {
+    ) -> Poll<Result<R, Error>> {
         match &self.stage {
             Stage::Sent { connection, seq } => {
-                if let Poll::Ready(outcome) = connection.shared.poll(*seq, cx) {
+                let mut answer = None;
+                if let Poll::Ready(ready) = connection.shared.poll_into(*seq, cx, &mut answer) {
                     self.stage = Stage::Over;
-                    return Poll::Ready(answer(outcome));
+                    return Poll::Ready(match ready {
+                        Ok(()) => read(&mut answer),
+                        Err(lost) => Err(shut_down(lost)),
+                    });
                 }
             }
             Stage::New => {
@@ -101,6 +109,10 @@ impl Drop for Attempt<'_> {
 pub(super) fn answer(outcome: Outcome<Answer>) -> Result<Answer, Error> {
     match outcome {
         Outcome::Answered(answer) => Ok(answer),
-        Outcome::Lost { may_have_run, cause } => Err(Error::Shutdown { may_have_run, cause }),
+        Outcome::Lost { may_have_run, cause } => Err(shut_down(Lost { may_have_run, cause })),
     }
+}
+
+fn shut_down(Lost { may_have_run, cause }: Lost) -> Error {
+    Error::Shutdown { may_have_run, cause }
 }

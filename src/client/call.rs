@@ -203,10 +203,10 @@ impl<R> Call<R> {
     /// What `read` makes of the answer, with what is known of earlier attempts.
     pub(super) async fn read<T>(
         mut self,
-        read: fn(Answer) -> Result<T, Error>,
+        read: impl FnOnce(&mut Option<Answer>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let answer = poll_fn(|cx| self.poll_answer(cx)).await;
-        self.conclude(answer.and_then(read))
+        self.conclude(answer.and_then(|answer| read(&mut Some(answer))))
     }
 
     /// The answer, once it is there.
@@ -355,9 +355,18 @@ impl<R: DeserializeOwned> Future for CallWithMetadata<R> {
 
 /// What an answer says to a caller who wants an `R`.
 pub(super) fn read<R: DeserializeOwned>(answer: Answer) -> Result<R, Error> {
+    read_in_place(&mut Some(answer))
+}
+
+/// The same of one that is read where it lies: it is not small. It may be taken from there.
+///
+/// # Panics
+/// If there is none.
+#[inline(always)] // a result comes back in registers
+pub(super) fn read_in_place<R: DeserializeOwned>(answer: &mut Option<Answer>) -> Result<R, Error> {
     match answer {
-        Answer::Frame(frame) => reply(&frame),
-        answer => foreign_reply(answer),
+        Some(Answer::Frame(frame)) => reply(frame),
+        other => foreign_reply(other.take().expect("there is an answer")),
     }
 }
 
@@ -389,14 +398,24 @@ pub(super) fn failure(answer: Answer) -> Error {
 }
 
 /// What a frame says to a caller who wants an `R`.
+#[inline]
 fn reply<R: DeserializeOwned>(frame: &Frame) -> Result<R, Error> {
     if frame.kind == Kind::Reply {
         return codec::decode(frame.body_slice()).map_err(Error::Decode);
     }
-    let fault = FaultBody::parse(frame.body_slice())
-        .map_err(|error| broken(format!("a fault that says nothing: {error}")))?;
-    let detail = Bytes::copy_from_slice(fault.detail);
-    Err(Error::from_fault(Fault::from_wire(fault.code, fault.message.to_owned(), detail)))
+    Err(fault(frame))
+}
+
+/// What a frame says that is no reply.
+#[cold]
+fn fault(frame: &Frame) -> Error {
+    match FaultBody::parse(frame.body_slice()) {
+        Ok(FaultBody { code, message, detail }) => {
+            let detail = Bytes::copy_from_slice(detail);
+            Error::from_fault(Fault::from_wire(code, message.to_owned(), detail))
+        }
+        Err(error) => broken(format!("a fault that says nothing: {error}")),
+    }
 }
 
 /// The server has answered, but not in a way that says more than that.

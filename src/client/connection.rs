@@ -112,7 +112,7 @@ struct Task<IO> {
     /// Our half of the stream is closed: nobody here has anything left to say.
     shut: bool,
     /// Reused between reads.
-    answers: Vec<(u64, Answer)>,
+    answers: Vec<(u64, Option<Answer>)>,
     /// Reused between reads.
     wakers: Vec<Waker>,
     observed: ObservedConnection,
@@ -430,14 +430,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         while let Some(looked) = self.decoder.look(&mut self.input)? {
             match looked {
                 Looked::Frame(frame) if frame.kind() == Kind::Reply => {
-                    self.answers.push((frame.seq(), Answer::Frame(frame.take())));
+                    // Into its place, and not first elsewhere: an answer is not small.
+                    self.answers.push((frame.seq(), None));
+                    if let Some((_, answer)) = self.answers.last_mut() {
+                        answer.get_or_insert_with(|| Answer::Frame(frame.take()));
+                    }
                 }
                 Looked::Frame(frame) => {
                     let frame = frame.take();
                     self.heed(frame);
                 }
                 Looked::Oversized { kind: Kind::Reply | Kind::Fault, seq, length } => {
-                    self.answers.push((seq, Answer::Oversized(length as usize)));
+                    self.answers.push((seq, Some(Answer::Oversized(length as usize))));
                 }
                 // Whatever it asked for, there is nobody here to do it.
                 Looked::Oversized { .. } => {}
@@ -451,7 +455,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         match frame.kind {
             Kind::Fault => {
                 self.look_at(&frame);
-                self.answers.push((frame.seq, Answer::Frame(frame)));
+                self.answers.push((frame.seq, Some(Answer::Frame(frame))));
             }
             Kind::Request => self.refuse_request(&frame),
             Kind::Ping => self.control(|out| wire::write_pong(out, frame.seq)),
@@ -459,7 +463,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
             // Answers too, unless they ask: nobody here keeps a ledger.
             Kind::Session | Kind::Acknowledgement => {
                 if awaited::is_answer(&frame) {
-                    self.answers.push((frame.seq, Answer::Frame(frame)));
+                    self.answers.push((frame.seq, Some(Answer::Frame(frame))));
                 }
             }
             // A reply has gone another way, a cancel is for a call we refused already, and a pong is proof
@@ -476,14 +480,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         let relieved = {
             let mut state = self.shared.state.lock();
             self.crowd = self.crowd.max(state.pending.waiting());
-            for (seq, answer) in self.answers.drain(..) {
-                state.resolve(seq, answer, &mut self.wakers);
+            for (seq, answer) in &mut self.answers {
+                state.resolve(*seq, answer, &mut self.wakers);
             }
             let relieved = state.relieve(&self.shared.limits);
             self.congested = state.is_congested(&self.shared.limits);
             state.congested = self.congested;
             relieved
         };
+        // Those that nobody wants any more are still there.
+        self.answers.clear();
         self.shared.tell(relieved);
         self.wakers.drain(..).for_each(Waker::wake);
         if !self.proven && self.go_away.is_none() {
@@ -595,13 +601,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
 }
 
 /// A foreign server's answer, and the call it is for.
-fn answer(Answered { seq, answer }: Answered, format: &Format) -> (u64, Answer) {
+fn answer(Answered { seq, answer }: Answered, format: &Format) -> (u64, Option<Answer>) {
     let answer = match answer {
         ForeignAnswer::Reply(body) => Answer::Foreign(Box::new((body, format.clone()))),
         ForeignAnswer::Fault(fault) => Answer::Fault(Box::new(fault)),
         ForeignAnswer::Oversized(length) => Answer::Oversized(length),
     };
-    (seq, answer)
+    (seq, Some(answer))
 }
 
 impl<IO> Drop for Task<IO> {

@@ -502,7 +502,10 @@ impl Client {
             Some(once) => client.exchange_shared(&once, &method, body).await,
             None => {
                 let nobody = MadeCall::default();
-                client.exchange(&method, &Encoded(body), &nobody, Response::new).await
+                let read = |answer: &mut Option<Answer>| {
+                    Response::new(answer.take().expect("there is an answer"))
+                };
+                client.exchange(&method, &Encoded(body), &nobody, read).await
             }
         };
         leg.ran = answer.as_ref().map_or_else(Error::may_have_run, |_| true);

@@ -298,7 +298,7 @@ impl Client {
             observed.finish(outcome.as_ref());
             return outcome;
         }
-        let outcome = self.exchange(method.name(), args, &observed, call::read).await;
+        let outcome = self.exchange(method.name(), args, &observed, call::read_in_place).await;
         observed.finish(outcome.as_ref());
         outcome
     }
@@ -321,7 +321,7 @@ impl Client {
         method: &str,
         args: &A,
         observed: &MadeCall,
-        read: fn(Answer) -> Result<R, Error>,
+        read: impl Fn(&mut Option<Answer>) -> Result<R, Error> + Copy,
     ) -> Result<R, Error>
     where
         A: Arguments + ?Sized,
@@ -336,11 +336,8 @@ impl Client {
         loop {
             let mut attempt = Attempt::new(end);
             let call = (method, args);
-            match poll_fn(|cx| attempt.poll(self, call, end, observed, cx)).await {
-                Ok(answer) => match read(answer) {
-                    Err(error) if self.sends_again(&error) => {}
-                    outcome => return outcome,
-                },
+            match poll_fn(|cx| attempt.poll(self, call, end, observed, read, cx)).await {
+                Ok(reply) => return Ok(reply),
                 Err(Error::QueueFull { .. } | Error::TooManyCalls { .. })
                     if attempt.is_unsent() =>
                 {
@@ -359,7 +356,7 @@ impl Client {
         method: &str,
         args: &A,
         observed: &MadeCall,
-        read: fn(Answer) -> Result<R, Error>,
+        read: impl Fn(&mut Option<Answer>) -> Result<R, Error> + Copy,
     ) -> Result<R, Error>
     where
         A: Arguments + ?Sized,
@@ -381,7 +378,7 @@ impl Client {
         method: &str,
         args: &A,
         observed: &MadeCall,
-        read: fn(Answer) -> Result<R, Error>,
+        read: impl Fn(&mut Option<Answer>) -> Result<R, Error> + Copy,
     ) -> Result<R, Error>
     where
         A: Arguments + ?Sized,
@@ -390,7 +387,7 @@ impl Client {
         // Settled when this returns: the outcome is taken.
         let (told, _number) = call.finish().await;
         let Told { answer, in_doubt } = told?;
-        let outcome = read(answer);
+        let outcome = read(&mut Some(answer));
         if in_doubt { outcome.map_err(repeat::doubt) } else { outcome }
     }
 
@@ -897,15 +894,17 @@ const KEEP_SCRATCH: usize = 16 * 1024;
 /// Lends an empty buffer that this thread uses again and again.
 fn with_scratch<T>(f: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     thread_local! {
-        static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+        // Boxed, so that to take it and to put it back is to move a pointer.
+        #[allow(clippy::box_collection)]
+        static SCRATCH: Cell<Option<Box<Vec<u8>>>> = const { Cell::new(None) };
     }
     SCRATCH.with(|kept| {
         // Taken, not borrowed: `f` runs the caller's `Serialize`, which may call in turn.
-        let mut scratch = kept.take();
+        let mut scratch = kept.take().unwrap_or_default();
         let value = f(&mut scratch);
         if scratch.capacity() <= KEEP_SCRATCH {
             scratch.clear();
-            kept.set(scratch);
+            kept.set(Some(scratch));
         }
         value
     })

@@ -16,7 +16,7 @@ use netrpc_core::{
     codec::Format,
     dialect::ClientDialect,
     error::Disconnected,
-    pending::Pending,
+    pending::{Lost, Outcome, Pending, Polled},
     wire::{self, Frame, Kind, MeasuredFrame, Preface},
 };
 use tokio::sync::Notify;
@@ -296,20 +296,30 @@ impl Shared {
 
     /// Asks for the outcome of a call.
     #[inline]
-    pub(super) fn poll(
+    pub(super) fn poll(&self, seq: u64, cx: &mut Context<'_>) -> Poll<Outcome<Answer>> {
+        let mut answer = None;
+        self.poll_into(seq, cx, &mut answer).map(|ready| match ready {
+            Ok(()) => Outcome::Answered(answer.expect("it was put there")),
+            Err(Lost { may_have_run, cause }) => Outcome::Lost { may_have_run, cause },
+        })
+    }
+
+    /// The same; an answer goes to where it is wanted.
+    #[inline]
+    pub(super) fn poll_into(
         &self,
         seq: u64,
         cx: &mut Context<'_>,
-    ) -> Poll<netrpc_core::pending::Outcome<Answer>> {
-        use netrpc_core::pending::Polled;
+        answer: &mut Option<Answer>,
+    ) -> Poll<Result<(), Lost>> {
         let (polled, relieved) = {
             let mut state = self.state.lock();
-            let polled = state.pending.poll(seq, cx.waker());
+            let polled = state.pending.poll_into(seq, cx.waker(), answer);
             (polled, state.relieve(&self.limits))
         };
         self.tell(relieved);
         match polled {
-            Polled::Ready(outcome) => Poll::Ready(outcome),
+            Polled::Ready(ready) => Poll::Ready(ready),
             Polled::Pending { replaced } => {
                 drop(replaced); // not under the lock
                 Poll::Pending
@@ -579,15 +589,16 @@ impl State {
         self.outbox.len() + self.unwritten + parked
     }
 
-    /// Gives the answer to call `seq`, whose waker goes to `wakers`.
+    /// Gives the answer to call `seq`, whose waker goes to `wakers`. It is taken from where it is.
     #[inline]
-    pub(super) fn resolve(&mut self, seq: u64, mut answer: Answer, wakers: &mut Vec<Waker>) {
-        // A small frame would keep a buffer of up to 256 KiB for as long as nobody takes it.
+    pub(super) fn resolve(
+        &mut self,
+        seq: u64,
+        answer: &mut Option<Answer>,
+        wakers: &mut Vec<Waker>,
+    ) {
         if self.pending.unread().calls >= SHARING && !self.pending.watches(seq) {
-            answer = match answer {
-                Answer::Frame(frame) => Answer::Frame(frame.detach()),
-                other => other,
-            };
+            unshare(answer);
         }
         self.pending.resolve_weighed(seq, answer, Answer::weight, wakers);
     }
@@ -624,6 +635,15 @@ impl State {
         self.end += (self.outbox.len() - before) as u64;
         self.task.take()
     }
+}
+
+/// A small frame would keep a buffer of up to 256 KiB for as long as nobody takes it.
+#[cold]
+fn unshare(answer: &mut Option<Answer>) {
+    *answer = match answer.take() {
+        Some(Answer::Frame(frame)) => Some(Answer::Frame(frame.detach())),
+        other => other,
+    };
 }
 
 /// Wakes the task; not under the lock, which it takes at once.
