@@ -37,6 +37,7 @@ pub mod keep_alive;
 mod kind;
 pub mod ledger;
 pub mod metadata;
+mod name;
 pub mod patience;
 pub mod pending;
 pub mod rate;

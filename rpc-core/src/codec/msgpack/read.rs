@@ -1,6 +1,7 @@
 //! MessagePack's forms, read: the old specification and the new.
 
 use super::super::fail::Fail;
+use crate::name::same;
 
 /// What has not been read of a body.
 #[derive(Debug)]
@@ -140,7 +141,7 @@ impl<'de> Input<'de> {
         let [marker @ 0xA0..=0xBF, ref left @ ..] = *self.left else { return None };
         let (sent, left) = left.split_at_checked(usize::from(marker & 0x1F))?;
         let at = match names.get(from) {
-            Some(name) if name.as_bytes() == sent => from,
+            Some(name) if same(name.as_bytes(), sent) => from,
             _ => find(names, sent)?,
         };
         self.left = left;
