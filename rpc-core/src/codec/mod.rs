@@ -103,10 +103,23 @@ pub(crate) fn begin_bytes(out: &mut Vec<u8>, len: usize) -> Result<(), EncodeErr
 ///
 /// If the bytes are not one whole value, or the value is not a `T`.
 pub fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, DecodeError> {
+    decode_or(bytes, |error| error)
+}
+
+/// The same; an error goes straight to what is to become of it. Each result with another error would have
+/// the value moved.
+#[inline]
+pub(crate) fn decode_or<'de, T: Deserialize<'de>, E>(
+    bytes: &'de [u8],
+    why: impl FnOnce(DecodeError) -> E,
+) -> Result<T, E> {
     if bytes.is_empty() {
-        return Err(DecodeError::Empty);
+        return Err(why(DecodeError::Empty));
     }
-    decoder::decode(bytes).map_err(DecodeError::from)
+    match decoder::decode(bytes) {
+        Ok(value) => Ok(value),
+        Err(fail) => Err(why(fail.into())),
+    }
 }
 
 /// A value cannot be encoded.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "go")]
 use crate::codec::go::json;
 use crate::{
-    codec::{self, Format},
+    codec::{self, DecodeError, Format},
     error::chain,
     fault::{Fault, FaultCode},
     wire::FrameBytes,
@@ -60,17 +60,22 @@ impl Body {
     /// A fault for the caller if they are not a `T`; the handler has not run then.
     #[inline]
     pub fn decode<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Fault> {
-        let decoded = match &self.format {
+        match &self.format {
+            Format::MessagePack => codec::decode_or(&self.bytes, bad_arguments),
             #[cfg(feature = "go")]
+            _ => self.decode_foreign(),
+        }
+    }
+
+    /// The same of what a Go program has sent.
+    #[cfg(feature = "go")]
+    #[inline(never)]
+    fn decode_foreign<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Fault> {
+        let decoded = match &self.format {
             Format::Json => json::decode_with(&self.bytes, self.loan.get_or_init(Box::default)),
             format => format.decode(&self.bytes),
         };
-        decoded.map_err(|error| {
-            // Where serde says what it expected, that is all a caller needs.
-            let reason = error.source().unwrap_or(&error);
-            let text = format!("the arguments are not what the method takes: {}", chain(reason));
-            Fault::with_code(FaultCode::BadArguments, text)
-        })
+        decoded.map_err(bad_arguments)
     }
 
     /// The encoded bytes, and what they are encoded in.
@@ -83,6 +88,14 @@ impl Body {
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+#[cold]
+fn bad_arguments(error: DecodeError) -> Fault {
+    // Where serde says what it expected, that is all a caller needs.
+    let reason = error.source().unwrap_or(&error);
+    let text = format!("the arguments are not what the method takes: {}", chain(reason));
+    Fault::with_code(FaultCode::BadArguments, text)
 }
 
 /// From here on the bytes of a reply stay in the buffer they are in, if the driver can send them from there:

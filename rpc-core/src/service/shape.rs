@@ -26,6 +26,7 @@ pub trait Argument<'de>: Sized {
 
 #[diagnostic::do_not_recommend]
 impl<'de, A: Deserialize<'de>> Argument<'de> for A {
+    #[inline]
     fn decode(body: &'de Body) -> Result<Self, Fault> {
         body.decode()
     }
