@@ -17,7 +17,9 @@ use netrpc_core::{
     wire::{FaultBody, Kind, write_repeatable},
 };
 
-use super::{Handle, Unsent, line::Line, options::End, repeat::Repeat, send, shared::Answer};
+use super::{
+    Handle, Unsent, is_full, line::Line, options::End, repeat::Repeat, send, shared::Answer,
+};
 
 /// What it takes to send a call again.
 pub(super) struct Again {
@@ -70,7 +72,16 @@ impl Again {
             // What carries datagrams may send it again by itself.
             let marks = connection.shared.limits.over_datagrams && repeat.is_some();
             let mark = |head: &mut Vec<u8>| if marks { write_repeatable(head) } else { 0 };
-            match send(&connection.shared, method, metadata, *end, None, awaited, mark, encode) {
+            match send(
+                &connection.shared,
+                method,
+                metadata,
+                end.as_ref(),
+                None,
+                awaited,
+                mark,
+                encode,
+            ) {
                 Ok(seq) => return Ok(Sent { connection, seq }),
                 Err(Unsent::Ended(_)) => {
                     connection = self.line.renew(&connection).map_err(Unsent::lost)?;
@@ -92,7 +103,7 @@ impl Again {
                 Err(late) => return Poll::Ready(Err(late)),
             };
             match self.send(true) {
-                Err(Error::QueueFull { .. } | Error::TooManyCalls { .. }) => {}
+                Err(error) if is_full(&error) => {}
                 sent => return Poll::Ready(sent),
             }
             let connection = match self.line.current(true) {

@@ -339,7 +339,7 @@ impl<R: DeserializeOwned> Future for CallWithMetadata<R> {
                 Answer::Layered(response) => {
                     return Ok((response.decode()?, response.metadata().clone()));
                 }
-                answer => return Ok((foreign_reply(answer)?, Metadata::new())),
+                answer => return Ok((foreign_reply(&mut Some(answer))?, Metadata::new())),
             };
             let metadata = ReplyHead::parse(frame.head())
                 .map_err(|error| broken(format!("its head: {error}")))?
@@ -366,14 +366,15 @@ pub(super) fn read<R: DeserializeOwned>(answer: Answer) -> Result<R, Error> {
 pub(super) fn read_in_place<R: DeserializeOwned>(answer: &mut Option<Answer>) -> Result<R, Error> {
     match answer {
         Some(Answer::Frame(frame)) => reply(frame),
-        other => foreign_reply(other.take().expect("there is an answer")),
+        other => foreign_reply(other),
     }
 }
 
 /// What else there may be to say to a caller who wants an `R`.
 #[cold]
-fn foreign_reply<R: DeserializeOwned>(answer: Answer) -> Result<R, Error> {
-    match answer {
+#[inline(never)] // or the answer is moved before it is looked at
+fn foreign_reply<R: DeserializeOwned>(answer: &mut Option<Answer>) -> Result<R, Error> {
+    match answer.take().expect("there is an answer") {
         Answer::Frame(frame) => reply(&frame),
         Answer::Foreign(reply) => {
             let (body, format) = *reply;

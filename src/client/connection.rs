@@ -430,10 +430,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         while let Some(looked) = self.decoder.look(&mut self.input)? {
             match looked {
                 Looked::Frame(frame) if frame.kind() == Kind::Reply => {
-                    // Into its place, and not first elsewhere: an answer is not small.
                     self.answers.push((frame.seq(), None));
-                    if let Some((_, answer)) = self.answers.last_mut() {
-                        answer.get_or_insert_with(|| Answer::Frame(frame.take()));
+                    let (_, answer) = self.answers.last_mut().expect("it was put there");
+                    *answer = Some(Answer::Frame(Frame::PLACE));
+                    if let Some(Answer::Frame(place)) = answer {
+                        frame.take_to(place);
                     }
                 }
                 Looked::Frame(frame) => {

@@ -505,7 +505,8 @@ impl Client {
                 let read = |answer: &mut Option<Answer>| {
                     Response::new(answer.take().expect("there is an answer"))
                 };
-                client.exchange(&method, &Encoded(body), &nobody, read).await
+                let body = Encoded(body);
+                Box::pin(client.exchange(&method, &body, &nobody, read)).await
             }
         };
         leg.ran = answer.as_ref().map_or_else(Error::may_have_run, |_| true);

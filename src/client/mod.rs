@@ -298,7 +298,14 @@ impl Client {
             observed.finish(outcome.as_ref());
             return outcome;
         }
-        let outcome = self.exchange(method.name(), args, &observed, call::read_in_place).await;
+        let read = call::read_in_place;
+        let outcome = if self.options.repeats() {
+            Box::pin(self.exchange(method.name(), args, &observed, read)).await
+        } else {
+            // Not within another future: to hand things on from one to the next has its price.
+            let mut attempt = Attempt::new(self, (method.name(), args), &observed, read);
+            poll_fn(|cx| attempt.poll(cx)).await
+        };
         observed.finish(outcome.as_ref());
         outcome
     }
@@ -315,7 +322,6 @@ impl Client {
     }
 
     /// Sends a call, again where it may be, and reads the answer.
-    #[inline]
     async fn exchange<A, R>(
         &self,
         method: &str,
@@ -326,27 +332,13 @@ impl Client {
     where
         A: Arguments + ?Sized,
     {
-        if self.options.repeats() {
-            return match self.options.how_often().is_tracked() {
-                true => Box::pin(self.exchange_once(method, args, observed, read)).await,
-                false => Box::pin(self.exchange_again(method, args, observed, read)).await,
-            };
+        if !self.options.repeats() {
+            let mut attempt = Attempt::new(self, (method, args), observed, read);
+            return poll_fn(|cx| attempt.poll(cx)).await;
         }
-        let mut end = self.options.end()?;
-        loop {
-            let mut attempt = Attempt::new(end);
-            let call = (method, args);
-            match poll_fn(|cx| attempt.poll(self, call, end, observed, read, cx)).await {
-                Ok(reply) => return Ok(reply),
-                Err(Error::QueueFull { .. } | Error::TooManyCalls { .. })
-                    if attempt.is_unsent() =>
-                {
-                    Box::pin(self.room(end)).await?;
-                }
-                Err(error) if !attempt.is_unsent() && self.sends_again(&error) => {}
-                Err(error) => return Err(error),
-            }
-            end = end.map(End::again).transpose()?;
+        match self.options.how_often().is_tracked() {
+            true => self.exchange_once(method, args, observed, read).await,
+            false => self.exchange_again(method, args, observed, read).await,
         }
     }
 
@@ -365,7 +357,7 @@ impl Client {
         loop {
             match self.start_persistent::<A, R>(method, args, end, true, observed) {
                 Ok(call) => return call.read(read).await,
-                Err(Error::QueueFull { .. } | Error::TooManyCalls { .. }) => self.room(end).await?,
+                Err(error) if is_full(&error) => self.room(end).await?,
                 Err(error) => return Err(error),
             }
             end = end.map(End::again).transpose()?;
@@ -461,7 +453,8 @@ impl Client {
                 self.start_persistent(method, args, end, false, observed)
             }
             Route::One(_) | Route::Line(_) => {
-                let (connection, seq) = self.start_call(method, args, end, None, observed)?;
+                let (connection, seq) =
+                    self.start_call(method, args, end.as_ref(), None, observed)?;
                 Ok(Call::new(connection.into_owned(), seq, end))
             }
         }
@@ -497,7 +490,7 @@ impl Client {
         &self,
         method: &str,
         args: &A,
-        end: Option<End>,
+        end: Option<&End>,
         waker: Option<&Waker>,
         observed: &MadeCall,
     ) -> Result<(Cow<'_, Arc<Handle>>, u64), Error> {
@@ -526,7 +519,7 @@ impl Client {
         connection: &Handle,
         method: &str,
         args: &A,
-        end: Option<End>,
+        end: Option<&End>,
         waker: Option<&Waker>,
         observed: &MadeCall,
     ) -> Result<u64, Unsent> {
@@ -789,7 +782,8 @@ impl<A: Serialize + ?Sized> Arguments for A {
 enum Unsent {
     /// The connection takes no more calls.
     Ended(Arc<Disconnected>),
-    Failed(Error),
+    /// Boxed, so that to know that nothing of this is so takes no more than a register.
+    Failed(Box<Error>),
 }
 
 impl Unsent {
@@ -802,15 +796,20 @@ impl From<Unsent> for Error {
     fn from(unsent: Unsent) -> Self {
         match unsent {
             Unsent::Ended(cause) => Unsent::lost(cause),
-            Unsent::Failed(error) => error,
+            Unsent::Failed(error) => *error,
         }
     }
 }
 
 impl From<Error> for Unsent {
     fn from(error: Error) -> Self {
-        Unsent::Failed(error)
+        Unsent::Failed(Box::new(error))
     }
+}
+
+/// Whether a call was not sent for want of room, which there will be.
+fn is_full(error: &Error) -> bool {
+    matches!(error, Error::QueueFull { .. } | Error::TooManyCalls { .. })
 }
 
 /// A call that asks for less than its method insists on.
@@ -836,14 +835,14 @@ fn send(
     shared: &Shared,
     method: &str,
     metadata: &Metadata,
-    end: Option<End>,
+    end: Option<&End>,
     waker: Option<&Waker>,
     awaited: bool,
     stamp: impl FnOnce(&mut Vec<u8>) -> u16,
     encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
 ) -> Result<u64, Unsent> {
     if shared.limits.wire.is_some() && !metadata.is_empty() {
-        return Err(Unsent::Failed(unsupported("Go's protocols cannot carry metadata")));
+        return Err(unsupported("Go's protocols cannot carry metadata").into());
     }
     // Encoded outside every lock: `Serialize` is the caller's own code.
     with_scratch(|frame| {
@@ -861,9 +860,11 @@ fn send(
         let head_len = head_len + stamp(frame);
         encode(frame).map_err(Error::Encode)?;
         let deadline = end.and_then(|end| end.at);
-        let measured = start
-            .measure(frame, head_len, shared.limits.max_frame)
-            .map_err(|it| too_large(shared, it))?;
+        let measured = start.measure(frame, head_len, shared.limits.max_frame);
+        let measured = match &measured {
+            Ok(measured) => measured,
+            Err(length) => return Err(too_large(shared, length).into()),
+        };
         match shared.queue(Request { frame, measured, deadline, awaited }, waker) {
             Queued::Call(seq) => Ok(seq),
             Queued::Ended(cause) => Err(Unsent::Ended(cause)),
@@ -877,7 +878,7 @@ fn send(
 }
 
 #[cold]
-fn too_large(shared: &Shared, FrameTooLarge { length, limit }: FrameTooLarge) -> Error {
+fn too_large(shared: &Shared, FrameTooLarge { length, limit }: &FrameTooLarge) -> Error {
     Error::TooLarge(if shared.limits.over_datagrams {
         format!(
             "it has {length} bytes, and {limit} of them fit into a datagram of this client \

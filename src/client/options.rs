@@ -243,23 +243,26 @@ impl CallOptions {
         self.semantics.unwrap_or_default()
     }
 
+    /// Whether calls have to be over at some time.
+    #[inline]
+    pub(crate) fn limits_time(&self) -> bool {
+        self.deadline.is_some() || matches!(self.timeout, Some(Timeout::After(_)))
+    }
+
     /// When a call that is made now has to be over.
     ///
     /// # Errors
     /// If it has to be over already.
     #[inline]
     pub(crate) fn end(&self) -> Result<Option<End>, Error> {
+        if self.limits_time() { self.end_of() } else { Ok(None) }
+    }
+
+    fn end_of(&self) -> Result<Option<End>, Error> {
         let timeout = match self.timeout {
             Some(Timeout::After(timeout)) => Some(timeout),
             Some(Timeout::Never) | None => None,
         };
-        if timeout.is_none() && self.deadline.is_none() {
-            return Ok(None);
-        }
-        self.end_of(timeout)
-    }
-
-    fn end_of(&self, timeout: Option<Duration>) -> Result<Option<End>, Error> {
         let now = super::now();
         // A time that is beyond the clock's end never comes.
         let at = earliest(timeout.and_then(|timeout| now.checked_add(timeout)), self.deadline);

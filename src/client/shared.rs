@@ -156,7 +156,7 @@ impl Full {
 /// A request that is whole, but for its number.
 pub(super) struct Request<'a> {
     pub(super) frame: &'a mut Vec<u8>,
-    pub(super) measured: MeasuredFrame,
+    pub(super) measured: &'a MeasuredFrame,
     pub(super) deadline: Option<Instant>,
     /// Somebody waits for the reply.
     pub(super) awaited: bool,

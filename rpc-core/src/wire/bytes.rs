@@ -18,18 +18,26 @@ enum Held {
     Few {
         start: u8,
         end: u8,
-        bytes: Words,
+        words: Words,
     },
     Many(Bytes),
 }
 
-/// Laid out as the words of [`Bytes`] are: to move either is then to move whole words. (A move in other pieces
-/// than what was stored in has to wait for the stores.)
-#[derive(Clone, Copy)]
-#[repr(align(8))]
-struct Words([u8; FEW]);
+/// Words, as those of [`Bytes`] are: so they are moved as words, and in registers where they are moved at once. (A
+/// move in other pieces than what was just stored in has to wait for the stores.)
+type Words = [u64; FEW / 8];
+
+/// These bytes, read one word at a time, into registers.
+#[inline]
+fn words_of(bytes: &[u8; FEW]) -> Words {
+    let (words, _) = bytes.as_chunks();
+    [words[0], words[1], words[2], words[3]].map(u64::from_ne_bytes)
+}
 
 impl FrameBytes {
+    pub(super) const NONE: FrameBytes =
+        FrameBytes(Held::Few { start: 0, end: 0, words: [0; FEW / 8] });
+
     /// Takes `len` bytes off the front of `buf`, and lets go of `skip` before them.
     ///
     /// # Panics
@@ -39,21 +47,35 @@ impl FrameBytes {
         // The length is known to the compiler: a few moves.
         match buf[skip..].first_chunk() {
             Some(more) if len <= FEW => {
-                let held = Held::Few { start: 0, end: len as u8, bytes: Words(*more) };
+                let words = words_of(more);
                 buf.advance(skip + len);
-                FrameBytes(held)
+                FrameBytes(Held::Few { start: 0, end: len as u8, words })
             }
             _ => Self::take_otherwise(buf, skip, len),
+        }
+    }
+
+    /// [Takes](Self::take) the bytes to where others were.
+    #[inline]
+    pub(super) fn refill(&mut self, buf: &mut BytesMut, skip: usize, len: usize) {
+        if let (Held::Few { start, end, words }, Some(more)) =
+            (&mut self.0, buf[skip..].first_chunk())
+            && len <= FEW
+        {
+            (*start, *end, *words) = (0, len as u8, words_of(more));
+            buf.advance(skip + len);
+        } else {
+            *self = Self::take_otherwise(buf, skip, len);
         }
     }
 
     /// The same of many bytes, and of few behind which there is not much.
     fn take_otherwise(buf: &mut BytesMut, skip: usize, len: usize) -> Self {
         if len <= FEW {
-            let mut bytes = [0; FEW];
-            bytes[..len].copy_from_slice(&buf[skip..skip + len]);
+            let mut words = Words::default();
+            bytemuck::bytes_of_mut(&mut words)[..len].copy_from_slice(&buf[skip..skip + len]);
             buf.advance(skip + len);
-            return FrameBytes(Held::Few { start: 0, end: len as u8, bytes: Words(bytes) });
+            return FrameBytes(Held::Few { start: 0, end: len as u8, words });
         }
         // The header goes along and is cut off afterwards: that is 9 ns less than to advance `buf`
         // past it first.
@@ -92,7 +114,7 @@ impl FrameBytes {
 
 impl Default for FrameBytes {
     fn default() -> Self {
-        FrameBytes(Held::Few { start: 0, end: 0, bytes: Words([0; FEW]) })
+        FrameBytes::NONE
     }
 }
 
@@ -102,7 +124,9 @@ impl Deref for FrameBytes {
     #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Held::Few { start, end, bytes } => &bytes.0[usize::from(*start)..usize::from(*end)],
+            Held::Few { start, end, words } => {
+                &bytemuck::bytes_of(words)[usize::from(*start)..usize::from(*end)]
+            }
             Held::Many(bytes) => bytes,
         }
     }

@@ -76,6 +76,13 @@ impl FrameHere<'_> {
         Frame::new(self.kind, self.header.seq, self.header.head_len, payload)
     }
 
+    /// Takes it to where it is wanted; there, and not first elsewhere, because it is not small.
+    #[inline]
+    pub fn take_to(self, place: &mut Frame) {
+        let FrameHere { buf, kind, header: Header { seq, head_len, length, .. } } = self;
+        place.fill(kind, seq, head_len, |payload| payload.refill(buf, HEADER_LEN, length as usize));
+    }
+
     /// Takes its body, and drops the rest.
     #[inline]
     pub fn take_body(self) -> FrameBytes {

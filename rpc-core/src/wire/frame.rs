@@ -28,6 +28,26 @@ impl Frame {
         Frame { kind, seq, head_len, payload }
     }
 
+    /// A place for a frame, with nothing in it.
+    pub const PLACE: Frame =
+        Frame { kind: Kind::Reply, seq: 0, head_len: 0, payload: FrameBytes::NONE };
+
+    /// Makes it another, of which `write` writes the payload.
+    #[inline]
+    pub(super) fn fill(
+        &mut self,
+        kind: Kind,
+        seq: u64,
+        head_len: u16,
+        write: impl FnOnce(&mut FrameBytes),
+    ) {
+        self.kind = kind;
+        self.seq = seq;
+        self.head_len = head_len;
+        write(&mut self.payload);
+        debug_assert!(usize::from(head_len) <= self.payload.len());
+    }
+
     /// A frame with nothing in its head, for what arrived in another protocol.
     #[cfg(feature = "go")]
     pub(crate) fn bare(kind: Kind, seq: u64, body: Bytes) -> Frame {

@@ -142,8 +142,8 @@ impl MeasuredFrame {
     ///
     /// If `out` was shortened since: a bug of the caller.
     #[inline]
-    pub fn seal(self, out: &mut [u8], kind: Kind, seq: u64) {
-        let MeasuredFrame { at, length, head_len, sum } = self;
+    pub fn seal(&self, out: &mut [u8], kind: Kind, seq: u64) {
+        let MeasuredFrame { at, length, head_len, sum } = *self;
         let header = Header { crc: 0, length, kind: kind.to_u8(), flags: 0, head_len, seq };
         match sum {
             None => seal(&mut out[at..], header),

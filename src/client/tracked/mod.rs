@@ -245,7 +245,7 @@ impl Tracked {
         match self.try_send(&connection) {
             // The rest is for the call's own task.
             Ok(_) | Err(Unsent::Ended(_)) => Ok(()),
-            Err(Unsent::Failed(error)) => Err(error),
+            Err(Unsent::Failed(error)) => Err(*error),
         }
     }
 
@@ -299,10 +299,10 @@ impl Tracked {
             match self.try_send(&connection) {
                 Ok(is_sent) => return Ok(is_sent),
                 Err(Unsent::Ended(cause)) => connection = self.route.renew(&connection, cause)?,
-                Err(Unsent::Failed(Error::QueueFull { .. } | Error::TooManyCalls { .. })) => {
+                Err(Unsent::Failed(error)) if super::is_full(&error) => {
                     connection.shared.room().await;
                 }
-                Err(Unsent::Failed(error)) => return Err(error),
+                Err(Unsent::Failed(error)) => return Err(*error),
             }
         }
     }
@@ -320,7 +320,8 @@ impl Tracked {
             frame.extend_from_slice(body);
             Ok(())
         };
-        let seq = send(&connection.shared, method, metadata, *end, None, true, stamped, encode)?;
+        let seq =
+            send(&connection.shared, method, metadata, end.as_ref(), None, true, stamped, encode)?;
         let awaited = Awaited::call(connection.clone(), seq);
         let in_copies = connection.shared.limits.over_datagrams;
         self.under_way = Some(UnderWay { awaited, sent: now(), in_copies });
