@@ -18,7 +18,8 @@ use tokio::sync::{Mutex, MutexGuard, Notify};
 /// The metrics of this process, added up since the test began. One test at a time: a look takes what was
 /// counted.
 struct Metrics {
-    _turn: MutexGuard<'static, ()>,
+    /// The connections there are, on either side.
+    connections: MutexGuard<'static, f64>,
     snapshotter: &'static Snapshotter,
     seen: HashMap<Series, Value>,
 }
@@ -35,17 +36,27 @@ struct Value {
 
 impl Metrics {
     async fn begin() -> Metrics {
-        static TURN: Mutex<()> = Mutex::const_new(());
+        static TURN: Mutex<f64> = Mutex::const_new(0.0);
         static RECORDER: OnceLock<Snapshotter> = OnceLock::new();
-        let turn = TURN.lock().await;
+        let connections = TURN.lock().await;
         let snapshotter = RECORDER.get_or_init(|| {
             let recorder = DebuggingRecorder::new();
             let snapshotter = recorder.snapshotter();
             recorder.install().expect("the first");
             snapshotter
         });
-        drop(snapshotter.snapshot());
-        Metrics { _turn: turn, snapshotter, seen: HashMap::new() }
+        let mut metrics = Metrics { connections, snapshotter, seen: HashMap::new() };
+        // The test before this one ends when its runtime does, and its connections with it.
+        soon(async {
+            metrics.look();
+            while *metrics.connections > 0.0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                metrics.look();
+            }
+        })
+        .await;
+        metrics.seen.clear();
+        metrics
     }
 
     fn look(&mut self) {
@@ -56,7 +67,12 @@ impl Metrics {
             let seen = self.seen.entry(series).or_default();
             match value {
                 DebugValue::Counter(count) => seen.count += count,
-                DebugValue::Gauge(gauge) => seen.gauge += gauge.into_inner(),
+                DebugValue::Gauge(gauge) => {
+                    seen.gauge += gauge.into_inner();
+                    if key.name().ends_with(".connections") {
+                        *self.connections += gauge.into_inner();
+                    }
+                }
                 DebugValue::Histogram(values) => {
                     seen.durations.extend(values.iter().map(|value| value.into_inner()));
                 }
