@@ -188,6 +188,12 @@ impl<C, W> ServerSession<C, W> {
         }
     }
 
+    /// Whether a call has waited that may run now.
+    #[inline]
+    pub fn has_next(&self) -> bool {
+        !self.waiting.is_empty() && self.has_slot()
+    }
+
     /// The next call that waited and may run now.
     #[inline]
     pub fn next_waiting(&mut self) -> Option<(u64, W)> {
@@ -221,11 +227,13 @@ impl<C, W> ServerSession<C, W> {
     }
 
     /// Whether the driver should read on.
+    #[inline]
     pub fn wants_more(&self) -> bool {
         self.waiting.bytes <= self.limits.waiting_bytes
     }
 
     /// Whether no call runs or waits.
+    #[inline]
     pub fn is_idle(&self) -> bool {
         self.running.is_empty() && self.waiting.is_empty() && self.lingering.is_empty()
     }
@@ -236,6 +244,7 @@ impl<C, W> ServerSession<C, W> {
     }
 
     /// How many calls have a slot.
+    #[inline]
     pub fn running_len(&self) -> usize {
         self.running.len() + self.lingering.len()
     }
@@ -274,6 +283,7 @@ impl<W> Default for Waiting<W> {
 }
 
 impl<W> Waiting<W> {
+    #[inline]
     fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -110,11 +110,14 @@ impl ServedCall {
         run()
     }
 
-    /// It is answered: with a reply, or with this fault.
+    /// It is answered: with a reply, or with this fault. Told once.
     #[inline]
-    pub(crate) fn finish(self, outcome: Result<(), &Fault>) {
+    pub(crate) fn finish(&mut self, outcome: Result<(), &Fault>) {
         let outcome = outcome.map_err(Fault::code);
-        if let Some(recording) = self.recording {
+        // Mostly there is none, and nothing is to be moved.
+        if self.recording.is_some()
+            && let Some(recording) = self.recording.take()
+        {
             recording.finish(now(), outcome);
         }
         #[cfg(feature = "metrics")]

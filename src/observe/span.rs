@@ -109,7 +109,7 @@ impl ServedSpan {
         }
     }
 
-    pub(super) fn finish(mut self, outcome: Result<(), FaultCode>) {
+    pub(super) fn finish(&mut self, outcome: Result<(), FaultCode>) {
         close(&mut self.span, outcome.map(|()| OK).map_err(FaultCode::kind));
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn begin(mut buffer: Vec<u8>, body: &Body) -> (FrameStart, ReplyBuf) 
 #[inline]
 pub(super) fn seal(
     entry: &Entry,
-    (seq, observed): (u64, ServedCall),
+    (seq, observed): (u64, &mut ServedCall),
     (start, frame): (FrameStart, &mut Vec<u8>),
     outcome: Outcome,
     cx: Option<&Context>,
@@ -68,7 +68,7 @@ pub(super) fn seal(
 #[cold]
 pub(super) fn seal_apart(
     entry: &Entry,
-    (seq, observed): (u64, ServedCall),
+    (seq, observed): (u64, &mut ServedCall),
     (start, frame, apart): (FrameStart, &mut Vec<u8>, Vec<u8>),
     outcome: Outcome,
     cx: Option<&Context>,
@@ -108,7 +108,7 @@ pub(super) fn seal_reply(
         }
         Err(fault) => (Vec::new(), Err(fault)),
     };
-    if let Some(observed) = observed {
+    if let Some(mut observed) = observed {
         observed.finish(sealed.as_ref().copied());
     }
     if let Err(fault) = sealed {

@@ -16,7 +16,7 @@ use netrpc_core::{
     semantics::Semantics,
     service::{Body, Entry, EntryHandler, Finished, HandlerFuture, MethodTable, ReplyBuf},
     session::{self, Admission, Cancelled, ServerSession},
-    wire::{self, Frame, FrameBytes, FrameHere, FrameStart, Kind, Looked, RawHead, RequestHead},
+    wire::{self, Frame, FrameHere, FrameStart, Incoming, Kind, RawHead, RequestHead},
 };
 
 use super::{
@@ -103,21 +103,13 @@ impl<IO: Stream> Connection<IO> {
         watched: &mut Watched<'a>,
     ) -> Result<Served, Disconnected> {
         let full = self.server.limits.output_bytes;
+        let mut last = None;
         loop {
             if driver.queued() > full {
                 return Ok(Served::OutputFull);
             }
-            if let Some((_, request)) = driver.session.next_waiting() {
-                let Request { frame, target, deadline, stamped } = request;
-                if stamped {
-                    self.ask_ledger(driver, frame, target, deadline);
-                    continue;
-                }
-                let turn = match target {
-                    Ok(entry) => self.run(driver, Ok(&entry), frame, deadline, watched),
-                    Err(missing) => self.run(driver, Err(missing), frame, deadline, watched),
-                };
-                if turn == Turn::HandedOver {
+            if driver.session.has_next() {
+                if self.serve_waiting(driver, watched) == Turn::HandedOver {
                     return Ok(Served::HandedOver);
                 }
                 continue;
@@ -135,26 +127,19 @@ impl<IO: Stream> Connection<IO> {
                 }
             } else {
                 let Driver { decoder, input, session, .. } = &mut **driver;
-                match decoder.look(input)? {
-                    None => return Ok(Served::All),
-                    Some(Looked::Frame(frame)) => match self.plain(&frame, table, session) {
-                        Some(entry) => {
-                            let (seq, body) = (frame.seq(), frame.take_body());
-                            self.run_plain(driver, entry, (seq, body), watched)
-                        }
-                        None => {
-                            let frame = frame.take();
-                            self.receive(driver, frame, table, watched)?
-                        }
-                    },
-                    Some(Looked::Oversized { kind, seq, length }) => {
-                        driver.counts.frames += 1;
-                        if kind == Kind::Request {
-                            driver.counts.requests += 1;
-                            self.refuse(driver, seq, NOTHING, &self.too_large(length as usize));
-                        }
-                        Turn::Ours
+                let plain = decoder.at_hand(input).and_then(|frame| {
+                    Some((self.plain(&frame, table, &mut last, session)?, frame))
+                });
+                match plain {
+                    Some((entry, frame)) => {
+                        let seq = frame.seq();
+                        let body = Body::new(frame.take_body(), Format::MessagePack);
+                        self.run_plain(driver, entry, (seq, body), watched)
                     }
+                    None => match self.receive(driver, table, watched)? {
+                        Some(turn) => turn,
+                        None => return Ok(Served::All),
+                    },
                 }
             };
             if turn == Turn::HandedOver {
@@ -163,20 +148,44 @@ impl<IO: Stream> Connection<IO> {
         }
     }
 
+    /// Serves the call that has waited longest and may run now.
+    fn serve_waiting<'a>(
+        self: &'a Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        watched: &mut Watched<'a>,
+    ) -> Turn {
+        let Some((_, request)) = driver.session.next_waiting() else { return Turn::Ours };
+        let Request { frame, target, deadline, stamped } = request;
+        if stamped {
+            self.ask_ledger(driver, frame, target, deadline);
+            return Turn::Ours;
+        }
+        match target {
+            Ok(entry) => self.run(driver, Ok(&entry), frame, deadline, watched),
+            Err(missing) => self.run(driver, Err(missing), frame, deadline, watched),
+        }
+    }
+
     /// The method that a frame calls, if it is a call as most are: of a method that can
     /// [run plainly](Entry::runs_plainly), by a request that says nothing else, and it may run at once.
+    ///
+    /// Most call the same as the `last`.
     #[inline]
     fn plain<'t>(
         &self,
         frame: &FrameHere<'_>,
         table: &'t MethodTable,
+        last: &mut Option<&'t Arc<Entry>>,
         session: &ServerSession<Elsewhere, Request>,
     ) -> Option<&'t Arc<Entry>> {
         if frame.kind() != Kind::Request || self.server.passes {
             return None;
         }
-        let head = RawHead::split(frame.head()).ok()?;
-        let entry = table.get(head.name()).filter(|_| head.is_bare())?;
+        let head = RawHead::split(frame.head()).ok().filter(|head| head.is_bare())?;
+        let entry = match *last {
+            Some(entry) if entry.is_called(head.name()) => entry,
+            _ => last.insert(table.get(head.name())?),
+        };
         (entry.runs_plainly() && session.runs_now(frame.seq())).then_some(entry)
     }
 
@@ -186,19 +195,43 @@ impl<IO: Stream> Connection<IO> {
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
         entry: &Arc<Entry>,
-        (seq, body): (u64, FrameBytes),
+        (seq, body): (u64, Body),
         watched: &mut Watched<'a>,
     ) -> Turn {
         driver.counts.frames += 1;
         driver.counts.requests += 1;
         let Shared { registry, observer, .. } = &*self.server;
         let observed = ServedCall::begin(observer, registry, Some(entry), self.arrival(seq, &[]));
-        let body = Body::new(body, Format::MessagePack);
         let call = Call { seq, body, cx: None, cancellation: None, deadline: None, observed };
         self.run_sync(driver, entry, call, watched)
     }
 
+    /// Takes what comes next, whatever it is; `None` if nothing is whole.
+    #[inline(never)]
     fn receive<'a>(
+        self: &'a Arc<Self>,
+        driver: &mut MutexGuard<'_, Driver<IO>>,
+        table: &MethodTable,
+        watched: &mut Watched<'a>,
+    ) -> Result<Option<Turn>, Disconnected> {
+        let Driver { decoder, input, .. } = &mut **driver;
+        match decoder.next(input)? {
+            None => Ok(None),
+            Some(Incoming::Frame(frame)) => {
+                self.receive_frame(driver, frame, table, watched).map(Some)
+            }
+            Some(Incoming::Oversized { kind, seq, length }) => {
+                driver.counts.frames += 1;
+                if kind == Kind::Request {
+                    driver.counts.requests += 1;
+                    self.refuse(driver, seq, NOTHING, &self.too_large(length as usize));
+                }
+                Ok(Some(Turn::Ours))
+            }
+        }
+    }
+
+    fn receive_frame<'a>(
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
         frame: Frame,
@@ -459,18 +492,18 @@ impl<IO: Stream> Connection<IO> {
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
         entry: &Arc<Entry>,
-        call: Call,
+        mut call: Call,
         watched: &mut Watched<'a>,
     ) -> Turn {
         match self.place(entry, watched) {
             Place::Inline(permit) => {
-                let turn = self.call(driver, entry, call);
+                let turn = self.call(driver, entry, &mut call);
                 drop(permit);
                 turn
             }
             Place::InlineTimed => {
                 let begun = Instant::now();
-                let turn = self.call(driver, entry, call);
+                let turn = self.call(driver, entry, &mut call);
                 entry.pace().ran(begun.elapsed());
                 turn
             }
@@ -550,32 +583,33 @@ impl<IO: Stream> Connection<IO> {
         (value, Turn::Ours)
     }
 
-    /// Calls a synchronous handler on the spot.
+    /// Calls a synchronous handler on the spot, and ends the call.
     #[inline]
     fn call(
         self: &Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
         entry: &Entry,
-        call: Call,
+        call: &mut Call,
     ) -> Turn {
         let Call { seq, body, cx, cancellation, observed, .. } = call;
-        let (start, reply) = answer::begin(std::mem::take(&mut driver.scratch), &body);
+        let (start, reply) = answer::begin(std::mem::take(&mut driver.scratch), body);
         let mut reply = reply.in_parts();
-        let bytes = body.as_bytes().len();
-        let (outcome, turn) = self.unlocked(driver, Inline { seq, bytes, cancellation }, || {
+        let cx = cx.as_ref();
+        let (seq, cancellation) = (*seq, cancellation.take());
+        let inline = Inline { seq, bytes: body.as_bytes().len(), cancellation };
+        let (outcome, turn) = self.unlocked(driver, inline, || {
             answer::catch(|| {
-                let cx = cx.as_ref().unwrap_or(&self.plain);
-                observed.enter(|| call_sync(entry, cx, &body, &mut reply))
+                let cx = cx.unwrap_or(&self.plain);
+                observed.enter(|| call_sync(entry, cx, body, &mut reply))
             })
         });
         let max_frame = self.server.limits.max_frame;
         let (mut frame, mut apart) = reply.into_parts();
-        let (call, cx) = ((seq, observed), cx.as_ref());
         if apart.is_empty() {
-            answer::seal(entry, call, (start, &mut frame), outcome, cx, max_frame);
+            answer::seal(entry, (seq, observed), (start, &mut frame), outcome, cx, max_frame);
         } else {
             let begun = (start, &mut frame, apart);
-            apart = answer::seal_apart(entry, call, begun, outcome, cx, max_frame);
+            apart = answer::seal_apart(entry, (seq, observed), begun, outcome, cx, max_frame);
         }
         match turn {
             Turn::Ours if !apart.is_empty() => driver.output.push_large(frame, apart),
@@ -595,7 +629,7 @@ impl<IO: Stream> Connection<IO> {
 
     /// Has a synchronous handler called on the thread pool.
     fn call_on_pool(self: &Arc<Self>, driver: &mut Driver<IO>, entry: Arc<Entry>, call: Call) {
-        let Call { seq, mut body, cx, cancellation, deadline, observed } = call;
+        let Call { seq, mut body, cx, cancellation, deadline, mut observed } = call;
         if let Some(fault) = self.is_overloaded(driver) {
             observed.finish(Err(&fault));
             let max_frame = self.server.limits.max_frame;
@@ -636,7 +670,7 @@ impl<IO: Stream> Connection<IO> {
         call: Call,
         watched: &mut Watched<'a>,
     ) -> Turn {
-        let Call { seq, body, cx, cancellation, deadline, observed } = call;
+        let Call { seq, body, cx, cancellation, deadline, mut observed } = call;
         let cancellation = cancellation.unwrap_or_default();
         if self.server.policy == SyncPolicy::Auto {
             // A handler that blocks although it is asynchronous holds up its worker, but at least
@@ -681,7 +715,7 @@ impl<IO: Stream> Connection<IO> {
         let max_frame = self.server.limits.max_frame;
         let mut frame = reply.into_bytes();
         let begun = (start, &mut frame);
-        answer::seal(entry, (seq, observed), begun, outcome, cx.as_ref(), max_frame);
+        answer::seal(entry, (seq, &mut observed), begun, outcome, cx.as_ref(), max_frame);
         match turn {
             Turn::Ours => {
                 driver.output.push(&mut frame);
@@ -771,16 +805,16 @@ impl<IO: Stream> Answering<IO> {
         outcome: Outcome,
         cx: Option<&Context>,
     ) {
-        let Some(observed) = self.observed.take() else { return };
+        let Some(mut observed) = self.observed.take() else { return };
         let max_frame = self.connection.server.limits.max_frame;
         let mut frame = reply.into_bytes();
         let begun = (start, &mut frame);
-        answer::seal(entry, (self.seq, observed), begun, outcome, cx, max_frame);
+        answer::seal(entry, (self.seq, &mut observed), begun, outcome, cx, max_frame);
         self.connection.post(self.seq, &mut frame);
     }
 
     fn refuse(mut self, fault: &Fault) {
-        let Some(observed) = self.observed.take() else { return };
+        let Some(mut observed) = self.observed.take() else { return };
         observed.finish(Err(fault));
         self.post_fault(fault);
     }

@@ -40,11 +40,13 @@ impl Pace {
     }
 
     /// Whether it may run on a thread that another can replace, should it block after all.
+    #[inline]
     pub fn may_be_quick(&self) -> bool {
         self.state.load(Ordering::Relaxed) < SUSPECT
     }
 
     /// Whether it may run on a thread that nobody can replace.
+    #[inline]
     pub fn is_proven(&self) -> bool {
         self.state.load(Ordering::Relaxed) == PROOF
     }

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     Context, Fault,
     fault::FaultCode,
+    name::same,
     sync::{
         RwLock,
         atomic::{AtomicU64, Ordering},
@@ -299,6 +300,12 @@ impl Entry {
     /// Both, as its callers write it: `Arith.Multiply`.
     pub fn full_name(&self) -> &str {
         &self.full_name
+    }
+
+    /// Whether these bytes are its whole name. It may have others besides.
+    #[inline]
+    pub fn is_called(&self, name: &[u8]) -> bool {
+        same(self.full_name.as_bytes(), name)
     }
 
     /// The other names it answers to.

@@ -254,6 +254,21 @@ impl FrameDecoder {
         }
     }
 
+    /// The frame at the front of `buf`, if one lies there whole and nothing else is to be done before it, as
+    /// it mostly is; else [`look`](Self::look) says what there is.
+    #[inline]
+    pub fn at_hand<'b>(&self, buf: &'b mut BytesMut) -> Option<FrameHere<'b>> {
+        if self.skip.is_some() || self.counted.is_some() {
+            return None;
+        }
+        let header = Header::from_bytes(buf.first_chunk()?);
+        let kind = self.wanted(&header)?;
+        let frame = buf.get(..HEADER_LEN + header.length as usize)?;
+        let sound = u32::from(header.head_len) <= header.length
+            && checksum::checksum(&frame[CHECKSUM_LEN..]) == header.crc;
+        sound.then_some(FrameHere { buf, kind, header })
+    }
+
     /// How many more bytes the caller should make room for; 0 if [`next`](Self::next) would get on
     /// without.
     ///

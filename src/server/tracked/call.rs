@@ -130,7 +130,8 @@ impl Call {
         let Arrival { id, caller, extensions, frame, cancellation } = arrival;
         let Shared { observer, registry, .. } = &*self.server;
         let arriving = Arriving { id, peer: &caller.peer, head: frame.head() };
-        let observed = ServedCall::begin(observer, registry, self.target.as_ref().ok(), arriving);
+        let mut observed =
+            ServedCall::begin(observer, registry, self.target.as_ref().ok(), arriving);
         let metadata = RequestHead::parse(frame.head())
             .map_or_else(|_| Default::default(), |head| head.metadata.decode());
         let cx = Context::new(id, caller.clone(), self.deadline, metadata, cancellation, now)
@@ -157,7 +158,7 @@ impl Call {
         // What is not done is dropped, before its answer says what it has come to.
         let dropped = plain::catch(|| observed.enter(|| walk = None));
         let outcome = dropped.map_or_else(|panic| Err(passage::panicked(&panic)), |()| outcome);
-        self.conclude(outcome, observed);
+        self.conclude(outcome, &mut observed);
     }
 
     async fn walk(self: Arc<Self>, mut cx: Context, body: Body) -> Result<Reply, Fault> {
@@ -206,7 +207,7 @@ impl Call {
     }
 
     /// Tells the ledger what the call has come to.
-    fn conclude(&self, outcome: Result<Reply, Fault>, observed: ServedCall) {
+    fn conclude(&self, outcome: Result<Reply, Fault>, observed: &mut ServedCall) {
         let (phase, ran) = {
             let mut state = self.state.lock();
             let ran = state.ran || state.running > 0;
