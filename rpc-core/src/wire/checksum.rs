@@ -12,9 +12,23 @@ pub(crate) fn checksum(bytes: &[u8]) -> u32 {
     if bytes.len() < short::BELOW
         && let Some(sse) = *short::SSE
     {
-        return short::checksum(sse, bytes);
+        return short::checksum(sse, &[], bytes);
     }
     crc32c::crc32c(bytes)
+}
+
+/// The checksum of the bytes of `words`, little-endian, with `bytes` behind them: of words that need not
+/// be written first. To read what has just been written in other pieces takes as long as all the rest.
+#[inline]
+pub(super) fn of_words(words: &[u64; 2], bytes: &[u8]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    if bytes.len() < short::BELOW
+        && let Some(sse) = *short::SSE
+    {
+        return short::checksum(sse, words, bytes);
+    }
+    let [first, second] = words.map(u64::to_le_bytes);
+    append(append(crc32c::crc32c(&first), &second), bytes)
 }
 
 /// The checksum of what `before` is the checksum of with `bytes` behind it.
@@ -76,11 +90,12 @@ mod short {
 
     fearless_simd::kernel!(
         #[inline]
-        pub(super) fn checksum(_sse: Sse4_2, bytes: &[u8]) -> u32 {
+        pub(super) fn checksum(_sse: Sse4_2, before: &[u64], bytes: &[u8]) -> u32 {
+            let sum =
+                before.iter().fold(u64::from(u32::MAX), |sum, word| _mm_crc32_u64(sum, *word));
             let (words, mut rest) = bytes.as_chunks();
-            let sum = words.iter().fold(u64::from(u32::MAX), |sum, word| {
-                _mm_crc32_u64(sum, u64::from_le_bytes(*word))
-            });
+            let sum =
+                words.iter().fold(sum, |sum, word| _mm_crc32_u64(sum, u64::from_le_bytes(*word)));
             let mut sum = sum as u32;
             if let Some((four, left)) = rest.split_first_chunk() {
                 sum = _mm_crc32_u32(sum, u32::from_le_bytes(*four));
@@ -110,6 +125,15 @@ mod tests {
             for start in 0..9 {
                 let bytes = &bytes[start..start + length];
                 assert_eq!(checksum(bytes), crc32c::crc32c(bytes), "{length} bytes from {start}");
+                if let Some((words, rest)) = bytes.split_first_chunk::<16>() {
+                    let words = words.as_chunks().0;
+                    let words = [0, 1].map(|at| u64::from_le_bytes(words[at]));
+                    assert_eq!(
+                        of_words(&words, rest),
+                        checksum(bytes),
+                        "{length} bytes from {start}"
+                    );
+                }
             }
         }
         assert_eq!(checksum(b"123456789"), 0xE306_9283);

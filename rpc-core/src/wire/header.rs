@@ -46,6 +46,13 @@ impl Header {
         }
     }
 
+    /// What the checksum covers of it, as words that are written little-endian.
+    #[inline]
+    pub(super) const fn checked(self) -> [u64; 2] {
+        let about = self.kind as u64 | (self.flags as u64) << 8 | (self.head_len as u64) << 16;
+        [self.length as u64 | about << 32, self.seq]
+    }
+
     /// Writes a header.
     pub const fn to_bytes(self) -> [u8; HEADER_LEN] {
         let [c0, c1, c2, c3] = self.crc.to_le_bytes();
@@ -89,5 +96,6 @@ mod tests {
         let bytes = header.to_bytes();
         assert!(bytes.into_iter().eq(1..=20));
         assert_eq!(Header::from_bytes(&bytes), header);
+        assert_eq!(header.checked().map(u64::to_le_bytes).as_flattened(), &bytes[CHECKSUM_LEN..]);
     }
 }

@@ -78,6 +78,7 @@ pub use session::{AckFrame, MalformedSession, SessionFrame, SessionKey, write_ac
 pub use stamp::{RawStamp, RawStanding, write_stamp, write_standing};
 pub use write::{
     FrameStart, FrameTooLarge, MeasuredFrame, begin, finish, write_cancel, write_ping, write_pong,
+    write_reply,
 };
 
 /// The largest payload, in bytes, that a side accepts and sends unless it is told otherwise: 4 MiB.
