@@ -101,6 +101,7 @@ impl Outgoing {
     }
 
     /// Appends what `write` writes; for small frames.
+    #[inline]
     pub(crate) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let tail = self.tail();
         let before = tail.len();
@@ -109,10 +110,16 @@ impl Outgoing {
         self.len += added;
     }
 
+    /// Whether a frame of so many bytes is small.
+    #[inline]
+    pub(crate) fn is_small(len: usize) -> bool {
+        len < LARGE
+    }
+
     /// Appends a frame. A large one is taken, and an empty buffer left; a small one is copied.
     #[inline]
     pub(crate) fn push(&mut self, frame: &mut Vec<u8>) {
-        if frame.len() < LARGE {
+        if Self::is_small(frame.len()) {
             self.len += frame.len();
             self.tail().extend_from_slice(frame);
             frame.clear();

@@ -9,7 +9,7 @@ use netrpc_core::{
     wire::{self, FrameStart, FrameTooLarge, Kind},
 };
 
-use crate::observe::ServedCall;
+use crate::{observe::ServedCall, outgoing::Outgoing};
 
 /// What a handler gave; `Err` is its panic.
 pub(super) type Outcome = Result<Result<(), Fault>, Panic>;
@@ -37,6 +37,31 @@ pub(super) fn begin(mut buffer: Vec<u8>, body: &Body) -> (FrameStart, ReplyBuf) 
     buffer.clear();
     let start = wire::begin(&mut buffer);
     (start, ReplyBuf::new(buffer, body.format().clone()))
+}
+
+/// The same, in a buffer for replies that may lie in parts.
+#[inline]
+pub(super) fn begin_in(reply: &mut ReplyBuf, body: &Body) -> FrameStart {
+    reply.restart(body.format());
+    wire::begin(reply.bytes_mut())
+}
+
+/// Puts the reply to call `seq` where it goes out, if it is small, and only its body was written to what was
+/// begun; `false` if not.
+#[inline]
+pub(super) fn push_small(
+    output: &mut Outgoing,
+    seq: u64,
+    reply: &ReplyBuf,
+    max_frame: u32,
+) -> bool {
+    let Some(begun) = reply.whole().filter(|begun| Outgoing::is_small(begun.len())) else {
+        return false;
+    };
+    let body = &begun[wire::HEADER_LEN..];
+    let mut written = false;
+    output.write(|out| written = wire::write_reply(out, seq, body, max_frame).is_ok());
+    written
 }
 
 /// Makes the frame that answers call `seq` of what was begun: the reply, or a fault. The call ends with it.

@@ -2,6 +2,7 @@
 
 use std::{
     future::{pending, poll_fn},
+    mem,
     sync::Arc,
     task::{self, Poll, Waker},
     time::Instant,
@@ -22,7 +23,7 @@ use netrpc_core::{
 use super::{
     Shared, SyncPolicy,
     answer::{self, Outcome},
-    connection::{Connection, Stream, Watched},
+    connection::{Batch, Connection, Stream},
     driver::{Driver, Elsewhere, Foreigner, GOODBYE_PING, Inline, Request, Served, Speech},
     passage::Missing,
     tracked::demand,
@@ -77,7 +78,7 @@ impl<IO: Stream> Connection<IO> {
     pub(super) fn serve<'a>(
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
-        watched: &mut Watched<'a>,
+        batch: &mut Batch<'a>,
     ) -> Result<Served, Disconnected> {
         let Shared { limits, http_path, .. } = &*self.server;
         let closing = driver.is_closing();
@@ -88,8 +89,10 @@ impl<IO: Stream> Connection<IO> {
             }
         }
         let table = driver.take_table(&self.server.registry);
-        let served = self.serve_calls(driver, closing, &table, watched);
+        *batch.reply.bytes_mut() = mem::take(&mut driver.scratch);
+        let served = self.serve_calls(driver, closing, &table, batch);
         if !matches!(served, Ok(Served::HandedOver)) {
+            driver.scratch = mem::take(batch.reply.bytes_mut());
             driver.keep_table(table);
         }
         served
@@ -100,7 +103,7 @@ impl<IO: Stream> Connection<IO> {
         driver: &mut MutexGuard<'_, Driver<IO>>,
         closing: bool,
         table: &MethodTable,
-        watched: &mut Watched<'a>,
+        batch: &mut Batch<'a>,
     ) -> Result<Served, Disconnected> {
         let full = self.server.limits.output_bytes;
         let mut last = None;
@@ -109,7 +112,7 @@ impl<IO: Stream> Connection<IO> {
                 return Ok(Served::OutputFull);
             }
             if driver.session.has_next() {
-                if self.serve_waiting(driver, watched) == Turn::HandedOver {
+                if self.serve_waiting(driver, batch) == Turn::HandedOver {
                     return Ok(Served::HandedOver);
                 }
                 continue;
@@ -121,7 +124,7 @@ impl<IO: Stream> Connection<IO> {
                 return Ok(Served::CallsFull);
             }
             let turn = if let Speech::Foreign(_) = driver.speech {
-                match self.receive_foreign(driver, table, watched)? {
+                match self.receive_foreign(driver, table, batch)? {
                     Some(turn) => turn,
                     None => return Ok(Served::All),
                 }
@@ -132,11 +135,12 @@ impl<IO: Stream> Connection<IO> {
                 });
                 match plain {
                     Some((entry, frame)) => {
-                        let seq = frame.seq();
-                        let body = Body::new(frame.take_body(), Format::MessagePack);
-                        self.run_plain(driver, entry, (seq, body), watched)
+                        let call = self.plain_call(entry, frame);
+                        driver.counts.frames += 1;
+                        driver.counts.requests += 1;
+                        self.run_sync(driver, entry, call, batch)
                     }
-                    None => match self.receive(driver, table, watched)? {
+                    None => match self.receive(driver, table, batch)? {
                         Some(turn) => turn,
                         None => return Ok(Served::All),
                     },
@@ -152,7 +156,7 @@ impl<IO: Stream> Connection<IO> {
     fn serve_waiting<'a>(
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
-        watched: &mut Watched<'a>,
+        batch: &mut Batch<'a>,
     ) -> Turn {
         let Some((_, request)) = driver.session.next_waiting() else { return Turn::Ours };
         let Request { frame, target, deadline, stamped } = request;
@@ -161,8 +165,8 @@ impl<IO: Stream> Connection<IO> {
             return Turn::Ours;
         }
         match target {
-            Ok(entry) => self.run(driver, Ok(&entry), frame, deadline, watched),
-            Err(missing) => self.run(driver, Err(missing), frame, deadline, watched),
+            Ok(entry) => self.run(driver, Ok(&entry), frame, deadline, batch),
+            Err(missing) => self.run(driver, Err(missing), frame, deadline, batch),
         }
     }
 
@@ -189,21 +193,19 @@ impl<IO: Stream> Connection<IO> {
         (entry.runs_plainly() && session.runs_now(frame.seq())).then_some(entry)
     }
 
-    /// Runs such a call.
+    /// Takes such a call.
     #[inline]
-    fn run_plain<'a>(
-        self: &'a Arc<Self>,
-        driver: &mut MutexGuard<'_, Driver<IO>>,
-        entry: &Arc<Entry>,
-        (seq, body): (u64, Body),
-        watched: &mut Watched<'a>,
-    ) -> Turn {
-        driver.counts.frames += 1;
-        driver.counts.requests += 1;
+    fn plain_call(&self, entry: &Arc<Entry>, frame: FrameHere<'_>) -> Call {
+        let seq = frame.seq();
         let Shared { registry, observer, .. } = &*self.server;
-        let observed = ServedCall::begin(observer, registry, Some(entry), self.arrival(seq, &[]));
-        let call = Call { seq, body, cx: None, cancellation: None, deadline: None, observed };
-        self.run_sync(driver, entry, call, watched)
+        Call {
+            observed: ServedCall::begin(observer, registry, Some(entry), self.arrival(seq, &[])),
+            seq,
+            cx: None,
+            cancellation: None,
+            deadline: None,
+            body: Body::new(frame.take_body(), Format::MessagePack),
+        }
     }
 
     /// Takes what comes next, whatever it is; `None` if nothing is whole.
@@ -212,13 +214,13 @@ impl<IO: Stream> Connection<IO> {
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
         table: &MethodTable,
-        watched: &mut Watched<'a>,
+        batch: &mut Batch<'a>,
     ) -> Result<Option<Turn>, Disconnected> {
         let Driver { decoder, input, .. } = &mut **driver;
         match decoder.next(input)? {
             None => Ok(None),
             Some(Incoming::Frame(frame)) => {
-                self.receive_frame(driver, frame, table, watched).map(Some)
+                self.receive_frame(driver, frame, table, batch).map(Some)
             }
             Some(Incoming::Oversized { kind, seq, length }) => {
                 driver.counts.frames += 1;
@@ -236,14 +238,14 @@ impl<IO: Stream> Connection<IO> {
         driver: &mut MutexGuard<'_, Driver<IO>>,
         frame: Frame,
         table: &MethodTable,
-        watched: &mut Watched<'a>,
+        batch: &mut Batch<'a>,
     ) -> Result<Turn, Disconnected> {
         let limits = &self.server.limits;
         driver.counts.frames += 1;
         match frame.kind {
             Kind::Request => {
                 driver.counts.requests += 1;
-                return self.request(driver, frame, table, watched);
+                return self.request(driver, frame, table, batch);
             }
             Kind::Cancel => {
                 driver.counts.cancel(limits);
@@ -274,7 +276,7 @@ impl<IO: Stream> Connection<IO> {
         driver: &mut MutexGuard<'_, Driver<IO>>,
         frame: Frame,
         table: &MethodTable,
-        watched: &mut Watched<'a>,
+        batch: &mut Batch<'a>,
     ) -> Result<Turn, Disconnected> {
         // Only a name that is not found has to be known to be text.
         let read = RawHead::split(frame.head()).and_then(|head| match table.get(head.name()) {
@@ -307,7 +309,7 @@ impl<IO: Stream> Connection<IO> {
                 return Ok(Turn::Ours);
             }
         };
-        self.admit(driver, target, (frame, wire::HEADER_LEN), deadline, watched)
+        self.admit(driver, target, (frame, wire::HEADER_LEN), deadline, batch)
     }
 
     /// Takes the next request of a peer that speaks another protocol; `None` if none is whole.
@@ -315,7 +317,7 @@ impl<IO: Stream> Connection<IO> {
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
         table: &MethodTable,
-        watched: &mut Watched<'a>,
+        batch: &mut Batch<'a>,
     ) -> Result<Option<Turn>, Disconnected> {
         let Driver { speech, input, .. } = &mut **driver;
         let Speech::Foreign(foreigner) = speech else {
@@ -342,7 +344,7 @@ impl<IO: Stream> Connection<IO> {
         let method = found.as_ref().ok().copied();
         let refusal = match (body, found) {
             (ArrivedBody::Whole(frame), found) if passes || found.is_ok() => {
-                return self.admit(driver, found, (frame, kept), None, watched).map(Some);
+                return self.admit(driver, found, (frame, kept), None, batch).map(Some);
             }
             (ArrivedBody::Oversized(length), _) => self.too_large(length),
             // Whether there is such a method, only those may know who pass.
@@ -374,11 +376,11 @@ impl<IO: Stream> Connection<IO> {
         target: Result<&Arc<Entry>, Box<Missing>>,
         (frame, kept): (Frame, usize),
         deadline: Option<Instant>,
-        watched: &mut Watched<'a>,
+        batch: &mut Batch<'a>,
     ) -> Result<Turn, Disconnected> {
         match driver.session.admit(frame.seq, deadline, now) {
             Admission::Run => {
-                return Ok(self.run(driver, target, frame, deadline, watched));
+                return Ok(self.run(driver, target, frame, deadline, batch));
             }
             Admission::Wait => {
                 let (seq, bytes) = (frame.seq, kept + frame.payload().len() + WAITING);
@@ -432,7 +434,7 @@ impl<IO: Stream> Connection<IO> {
         target: Result<&Arc<Entry>, Box<Missing>>,
         frame: Frame,
         deadline: Option<Instant>,
-        watched: &mut Watched<'a>,
+        batch: &mut Batch<'a>,
     ) -> Turn {
         let seq = frame.seq;
         if deadline.is_some_and(|deadline| deadline <= now()) {
@@ -449,7 +451,7 @@ impl<IO: Stream> Connection<IO> {
             return Turn::Ours;
         }
         if passes {
-            return self.pass(driver, target.cloned(), frame, deadline, watched);
+            return self.pass(driver, target.cloned(), frame, deadline, batch);
         }
         let entry = match target {
             Ok(entry) => entry,
@@ -481,9 +483,9 @@ impl<IO: Stream> Connection<IO> {
         let body = Body::new(frame.into_body(), driver.format());
         let call = Call { seq, body, cx, cancellation, deadline, observed };
         if asynchronous {
-            return self.begin(driver, entry, call, watched);
+            return self.begin(driver, entry, call, batch);
         }
-        self.run_sync(driver, entry, call, watched)
+        self.run_sync(driver, entry, call, batch)
     }
 
     /// Runs a call of a synchronous handler: on the spot, or on the thread pool.
@@ -493,17 +495,17 @@ impl<IO: Stream> Connection<IO> {
         driver: &mut MutexGuard<'_, Driver<IO>>,
         entry: &Arc<Entry>,
         mut call: Call,
-        watched: &mut Watched<'a>,
+        batch: &mut Batch<'a>,
     ) -> Turn {
-        match self.place(entry, watched) {
+        match self.place(entry, batch) {
             Place::Inline(permit) => {
-                let turn = self.call(driver, entry, &mut call);
+                let turn = self.call(driver, entry, &mut call, batch);
                 drop(permit);
                 turn
             }
             Place::InlineTimed => {
                 let begun = Instant::now();
-                let turn = self.call(driver, entry, &mut call);
+                let turn = self.call(driver, entry, &mut call, batch);
                 entry.pace().ran(begun.elapsed());
                 turn
             }
@@ -535,7 +537,7 @@ impl<IO: Stream> Connection<IO> {
 
     /// Where a synchronous handler runs best.
     #[inline]
-    fn place<'a>(self: &'a Arc<Self>, entry: &Entry, watched: &mut Watched<'a>) -> Place<'a> {
+    fn place<'a>(self: &'a Arc<Self>, entry: &Entry, batch: &mut Batch<'a>) -> Place<'a> {
         let pace = entry.pace();
         match self.server.policy {
             SyncPolicy::Pool => Place::Pool,
@@ -549,7 +551,7 @@ impl<IO: Stream> Connection<IO> {
                 }
             }
             SyncPolicy::Auto if pace.may_be_quick() => {
-                let permit = self.watch(watched).and_then(Watch::permit);
+                let permit = self.watch(batch).and_then(Watch::permit);
                 permit.map_or(Place::Pool, |permit| Place::Inline(Some(permit)))
             }
             SyncPolicy::Auto => Place::Pool,
@@ -559,10 +561,10 @@ impl<IO: Stream> Connection<IO> {
     /// Puts the connection under the watchdog's eyes for this batch; `None` if there is no room.
     pub(super) fn watch<'a, 'w>(
         self: &'a Arc<Self>,
-        watched: &'w mut Watched<'a>,
+        batch: &'w mut Batch<'a>,
     ) -> Option<&'w Watch<'a>> {
         let number = self.plain.call_id().connection;
-        watched.get_or_insert_with(|| self.workers.watch(number, || self.clone())).as_ref()
+        batch.watch.get_or_insert_with(|| self.workers.watch(number, || self.clone())).as_ref()
     }
 
     /// Runs handler code with the driver unlocked, so that the watchdog can take it over.
@@ -590,21 +592,28 @@ impl<IO: Stream> Connection<IO> {
         driver: &mut MutexGuard<'_, Driver<IO>>,
         entry: &Entry,
         call: &mut Call,
+        Batch { reply, .. }: &mut Batch<'_>,
     ) -> Turn {
         let Call { seq, body, cx, cancellation, observed, .. } = call;
-        let (start, reply) = answer::begin(std::mem::take(&mut driver.scratch), body);
-        let mut reply = reply.in_parts();
+        let start = answer::begin_in(reply, body);
         let cx = cx.as_ref();
         let (seq, cancellation) = (*seq, cancellation.take());
         let inline = Inline { seq, bytes: body.as_bytes().len(), cancellation };
         let (outcome, turn) = self.unlocked(driver, inline, || {
             answer::catch(|| {
                 let cx = cx.unwrap_or(&self.plain);
-                observed.enter(|| call_sync(entry, cx, body, &mut reply))
+                observed.enter(|| call_sync(entry, cx, body, reply))
             })
         });
         let max_frame = self.server.limits.max_frame;
-        let (mut frame, mut apart) = reply.into_parts();
+        // As most are.
+        if let (Turn::Ours, Ok(Ok(())), None) = (&turn, &outcome, cx)
+            && answer::push_small(&mut driver.output, seq, reply, max_frame)
+        {
+            observed.finish(Ok(()));
+            return turn;
+        }
+        let (mut frame, mut apart) = reply.take_parts();
         if apart.is_empty() {
             answer::seal(entry, (seq, observed), (start, &mut frame), outcome, cx, max_frame);
         } else {
@@ -615,7 +624,7 @@ impl<IO: Stream> Connection<IO> {
             Turn::Ours if !apart.is_empty() => driver.output.push_large(frame, apart),
             Turn::Ours => {
                 driver.output.push(&mut frame);
-                driver.scratch = frame;
+                *reply.bytes_mut() = frame;
             }
             Turn::HandedOver => {
                 frame.append(&mut apart);
@@ -668,16 +677,16 @@ impl<IO: Stream> Connection<IO> {
         driver: &mut MutexGuard<'_, Driver<IO>>,
         entry: &Arc<Entry>,
         call: Call,
-        watched: &mut Watched<'a>,
+        batch: &mut Batch<'a>,
     ) -> Turn {
         let Call { seq, body, cx, cancellation, deadline, mut observed } = call;
         let cancellation = cancellation.unwrap_or_default();
         if self.server.policy == SyncPolicy::Auto {
             // A handler that blocks although it is asynchronous holds up its worker, but at least
             // not its connection.
-            self.watch(watched);
+            self.watch(batch);
         }
-        let (start, reply) = answer::begin(std::mem::take(&mut driver.scratch), &body);
+        let (start, reply) = answer::begin(mem::take(batch.reply.bytes_mut()), &body);
         let bytes = body.as_bytes().len();
         let inline = Inline { seq, bytes, cancellation: Some(cancellation.clone()) };
         let (first, turn) = self.unlocked(driver, inline, || {
@@ -719,7 +728,7 @@ impl<IO: Stream> Connection<IO> {
         match turn {
             Turn::Ours => {
                 driver.output.push(&mut frame);
-                driver.scratch = frame;
+                *batch.reply.bytes_mut() = frame;
             }
             Turn::HandedOver => MutexGuard::unlocked(driver, || self.post(seq, &mut frame)),
         }

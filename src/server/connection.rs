@@ -16,7 +16,8 @@ use std::{
 };
 
 use netrpc_core::{
-    CallId, Caller, Cancellation, Context, Extensions, Metadata, error::Disconnected, ledger::Owner,
+    CallId, Caller, Cancellation, Context, Extensions, Metadata, error::Disconnected,
+    ledger::Owner, service::ReplyBuf,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -81,9 +82,14 @@ struct Mail {
     closed: bool,
 }
 
-/// The connection under the watchdog's eyes: asked for at the first call of a batch, and then either
-/// granted or not.
-pub(super) type Watched<'a> = Option<Option<Watch<'a>>>;
+/// What calls need one after the other while their connection's task runs.
+#[derive(Default)]
+pub(super) struct Batch<'a> {
+    /// The connection under the watchdog's eyes: asked for at the first call, and then either granted or not.
+    pub(super) watch: Option<Option<Watch<'a>>>,
+    /// What replies are encoded into.
+    pub(super) reply: ReplyBuf,
+}
 
 /// What a task has come to.
 enum Work {
@@ -154,7 +160,7 @@ impl<IO: Stream> Connection<IO> {
         driver: &mut MutexGuard<'_, Driver<IO>>,
         cx: &mut TaskContext<'_>,
     ) -> Work {
-        let mut watched = None;
+        let mut batch = Batch::default();
         let mut reads = 0;
         loop {
             if !self.open_mail(driver, cx) {
@@ -163,7 +169,7 @@ impl<IO: Stream> Connection<IO> {
             if driver.aborted {
                 return Work::Over(Err(Disconnected::Closed));
             }
-            let served = match self.serve(driver, &mut watched) {
+            let served = match self.serve(driver, &mut batch) {
                 Ok(Served::HandedOver) => return Work::HandedOver,
                 Ok(served) => served,
                 Err(cause) => {

@@ -65,7 +65,7 @@ pub(super) struct Driver<IO: Stream> {
     table: Option<Arc<MethodTable>>,
     /// The registry's version when `table` was taken.
     version: u64,
-    /// A buffer for the next reply.
+    /// A buffer for the next replies; not here while a batch is served.
     pub(super) scratch: Vec<u8>,
     /// Handlers that were not done at their first poll, to be spawned when the batch is over: a task
     /// spawned before a handler that blocks would wait for it, in a slot no worker can steal from.

@@ -34,7 +34,7 @@ use super::{
     answer::{self, Panic, Reply},
     authorize::{CallInfo, Named},
     call::{self, Turn},
-    connection::{Connection, Stream, Watched},
+    connection::{Batch, Connection, Stream},
     driver::{Driver, Inline},
 };
 use crate::{
@@ -119,7 +119,7 @@ impl<IO: Stream> Connection<IO> {
         target: Target,
         frame: Frame,
         deadline: Option<Instant>,
-        watched: &mut Watched<'a>,
+        batch: &mut Batch<'a>,
     ) -> Turn {
         let seq = frame.seq;
         let metadata = RequestHead::parse(frame.head())
@@ -133,7 +133,7 @@ impl<IO: Stream> Connection<IO> {
                 .in_span(observed.as_ref().and_then(ServedCall::trace));
         let body = Body::new(frame.into_body(), driver.format());
         let bytes = body.as_bytes().len();
-        let watched = self.server.policy == SyncPolicy::Auto && self.watch(watched).is_some();
+        let watched = self.server.policy == SyncPolicy::Auto && self.watch(batch).is_some();
         let passage = Arc::new(Passage {
             connection: self.clone(),
             seq,
@@ -146,7 +146,7 @@ impl<IO: Stream> Connection<IO> {
                 running: 0,
                 ran: false,
                 slot: Slot::Open,
-                spare: Some(answer::begin(std::mem::take(&mut driver.scratch), &body)),
+                spare: Some(answer::begin(std::mem::take(batch.reply.bytes_mut()), &body)),
             }),
         });
         let inline = Inline { seq, bytes, cancellation: Some(cancellation) };
@@ -185,7 +185,7 @@ impl<IO: Stream> Connection<IO> {
         match turn {
             Turn::Ours => {
                 driver.output.push(&mut frame);
-                driver.scratch = frame;
+                *batch.reply.bytes_mut() = frame;
                 if lingers {
                     driver.started(seq, bytes, passage.cancellation.clone());
                     driver.session.lingers(seq);

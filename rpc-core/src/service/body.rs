@@ -118,13 +118,17 @@ impl ReplyBuf {
         ReplyBuf { bytes, format, apart: None }
     }
 
-    /// The same buffer; the end of a long reply may lie apart from it, to be asked for by
-    /// [`into_parts`](Self::into_parts).
+    /// Empties it for another reply, in this format; the end of a long one may lie apart.
     #[inline]
-    #[must_use]
-    pub fn in_parts(mut self) -> Self {
-        self.apart = Some(Vec::new());
-        self
+    pub fn restart(&mut self, format: &Format) {
+        self.bytes.clear();
+        if !matches!((&self.format, format), (Format::MessagePack, Format::MessagePack)) {
+            self.format = format.clone();
+        }
+        match &self.apart {
+            Some(apart) if apart.is_empty() => {}
+            _ => self.apart = Some(Vec::new()),
+        }
     }
 
     /// Encodes a reply that is not needed afterwards, as [`encode`](Self::encode) does. Many bytes are not
@@ -164,6 +168,12 @@ impl ReplyBuf {
         &self.bytes
     }
 
+    /// All that has been written, if nothing lies apart.
+    #[inline]
+    pub fn whole(&self) -> Option<&[u8]> {
+        self.apart.as_ref().is_none_or(Vec::is_empty).then_some(&self.bytes)
+    }
+
     /// The same, to be changed.
     #[inline]
     pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
@@ -172,16 +182,15 @@ impl ReplyBuf {
 
     /// The buffer with all that has been written.
     #[inline]
-    pub fn into_bytes(self) -> Vec<u8> {
-        let (mut bytes, apart) = self.into_parts();
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        let (mut bytes, apart) = self.take_parts();
         bytes.extend_from_slice(&apart);
         bytes
     }
 
-    /// The buffer with what has been written to it, and what comes behind that.
-    #[inline]
-    pub fn into_parts(self) -> (Vec<u8>, Vec<u8>) {
-        (self.bytes, self.apart.unwrap_or_default())
+    /// Takes the buffer with what has been written to it, and what comes behind that.
+    pub fn take_parts(&mut self) -> (Vec<u8>, Vec<u8>) {
+        (mem::take(&mut self.bytes), self.apart.take().unwrap_or_default())
     }
 }
 
@@ -198,17 +207,24 @@ mod tests {
             reply.into_bytes()
         };
         let buffer = || ReplyBuf::new(b"head".to_vec(), Format::MessagePack);
+        let in_parts = || {
+            let mut reply = ReplyBuf::new(b"what was before".to_vec(), Format::default());
+            reply.restart(&Format::MessagePack);
+            reply.bytes_mut().extend_from_slice(b"head");
+            reply
+        };
 
-        let mut reply = buffer().in_parts();
+        let mut reply = in_parts();
         let given = bytes.clone();
         let address = given.as_ptr();
         reply.encode_owned(given).unwrap();
-        let (head, apart) = reply.into_parts();
+        assert_eq!(reply.whole(), None);
+        let (head, apart) = reply.take_parts();
         assert_eq!(apart, bytes);
         assert_eq!(apart.as_ptr(), address);
         assert_eq!([head, apart].concat(), whole(&bytes));
 
-        let mut reply = buffer().in_parts();
+        let mut reply = in_parts();
         reply.encode_owned(bytes.clone()).unwrap();
         assert_eq!(
             reply.into_bytes(),
@@ -217,14 +233,15 @@ mod tests {
         );
 
         let few = bytes[..APART - 1].to_vec();
-        for (mut reply, bytes) in [(buffer().in_parts(), &few), (buffer(), &bytes)] {
+        for (mut reply, bytes) in [(in_parts(), &few), (buffer(), &bytes)] {
             reply.encode_owned(bytes.clone()).unwrap();
-            let (head, apart) = reply.into_parts();
+            assert_eq!(reply.whole(), Some(&*whole(bytes)));
+            let (head, apart) = reply.take_parts();
             assert_eq!((head, apart), (whole(bytes), Vec::new()));
         }
 
-        let mut reply = buffer().in_parts();
+        let mut reply = in_parts();
         reply.encode_owned(vec!["not bytes"; APART]).unwrap();
-        assert!(reply.into_parts().1.is_empty());
+        assert!(reply.take_parts().1.is_empty());
     }
 }

@@ -50,6 +50,7 @@ impl Audience {
     }
 
     /// A call of `entry` begins: tells whoever is there, asking `now` only then.
+    #[inline]
     pub(super) fn recording(
         &self,
         entry: &Arc<Entry>,
