@@ -1,7 +1,5 @@
 //! A call's encoded arguments, and the buffer its reply is encoded into.
 
-#[cfg(feature = "go")]
-use std::sync::OnceLock;
 use std::{error::Error, mem};
 
 use bytes::Bytes;
@@ -23,9 +21,9 @@ use crate::{
 pub struct Body {
     bytes: FrameBytes,
     format: Format,
-    /// What arguments borrow that JSON does not have as it is.
+    /// What arguments borrow that JSON does not have as it is; in no other format.
     #[cfg(feature = "go")]
-    loan: OnceLock<Box<json::Loan>>,
+    loan: Option<Box<json::Loan>>,
 }
 
 impl Body {
@@ -34,9 +32,9 @@ impl Body {
     pub fn new(bytes: impl Into<FrameBytes>, format: Format) -> Self {
         Body {
             bytes: bytes.into(),
-            format,
             #[cfg(feature = "go")]
-            loan: OnceLock::new(),
+            loan: matches!(format, Format::Json).then(Box::default),
+            format,
         }
     }
 
@@ -71,9 +69,9 @@ impl Body {
     #[cfg(feature = "go")]
     #[inline(never)]
     fn decode_foreign<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Fault> {
-        let decoded = match &self.format {
-            Format::Json => json::decode_with(&self.bytes, self.loan.get_or_init(Box::default)),
-            format => format.decode(&self.bytes),
+        let decoded = match &self.loan {
+            Some(loan) => json::decode_with(&self.bytes, loan),
+            None => self.format.decode(&self.bytes),
         };
         decoded.map_err(bad_arguments)
     }
