@@ -51,9 +51,9 @@ pub(super) struct Unfinished {
 }
 
 /// Where a synchronous handler runs.
-enum Place<'a> {
+enum Place {
     /// On the connection's task; if it blocks, the watchdog takes the connection away from it.
-    Inline(Option<Permit<'a>>),
+    Inline,
     /// On the connection's task, which nobody could replace; so it is watched by the clock.
     InlineTimed,
     /// On the thread pool.
@@ -91,6 +91,7 @@ impl<IO: Stream> Connection<IO> {
         let table = driver.take_table(&self.server.registry);
         *batch.reply.bytes_mut() = mem::take(&mut driver.scratch);
         let served = self.serve_calls(driver, closing, &table, batch);
+        batch.permit = None;
         if !matches!(served, Ok(Served::HandedOver)) {
             driver.scratch = mem::take(batch.reply.bytes_mut());
             driver.keep_table(table);
@@ -112,6 +113,7 @@ impl<IO: Stream> Connection<IO> {
                 return Ok(Served::OutputFull);
             }
             if driver.session.has_next() {
+                batch.permit = None;
                 if self.serve_waiting(driver, batch) == Turn::HandedOver {
                     return Ok(Served::HandedOver);
                 }
@@ -216,6 +218,7 @@ impl<IO: Stream> Connection<IO> {
         table: &MethodTable,
         batch: &mut Batch<'a>,
     ) -> Result<Option<Turn>, Disconnected> {
+        batch.permit = None;
         let Driver { decoder, input, .. } = &mut **driver;
         match decoder.next(input)? {
             None => Ok(None),
@@ -319,6 +322,7 @@ impl<IO: Stream> Connection<IO> {
         table: &MethodTable,
         batch: &mut Batch<'a>,
     ) -> Result<Option<Turn>, Disconnected> {
+        batch.permit = None;
         let Driver { speech, input, .. } = &mut **driver;
         let Speech::Foreign(foreigner) = speech else {
             unreachable!("asked of a foreigner only");
@@ -498,9 +502,11 @@ impl<IO: Stream> Connection<IO> {
         batch: &mut Batch<'a>,
     ) -> Turn {
         match self.place(entry, batch) {
-            Place::Inline(permit) => {
+            Place::Inline => {
                 let turn = self.call(driver, entry, &mut call, batch);
-                drop(permit);
+                if batch.permit.as_ref().is_some_and(Permit::is_wanted) {
+                    batch.permit = None;
+                }
                 turn
             }
             Place::InlineTimed => {
@@ -537,12 +543,12 @@ impl<IO: Stream> Connection<IO> {
 
     /// Where a synchronous handler runs best.
     #[inline]
-    fn place<'a>(self: &'a Arc<Self>, entry: &Entry, batch: &mut Batch<'a>) -> Place<'a> {
+    fn place<'a>(self: &'a Arc<Self>, entry: &Entry, batch: &mut Batch<'a>) -> Place {
         let pace = entry.pace();
         match self.server.policy {
             SyncPolicy::Pool => Place::Pool,
             SyncPolicy::Inline if entry.options().blocking => Place::Pool,
-            SyncPolicy::Inline => Place::Inline(None),
+            SyncPolicy::Inline => Place::Inline,
             SyncPolicy::Auto if self.workers.is_single() => {
                 if pace.is_proven() {
                     Place::InlineTimed
@@ -551,8 +557,10 @@ impl<IO: Stream> Connection<IO> {
                 }
             }
             SyncPolicy::Auto if pace.may_be_quick() => {
-                let permit = self.watch(batch).and_then(Watch::permit);
-                permit.map_or(Place::Pool, |permit| Place::Inline(Some(permit)))
+                if batch.permit.is_none() {
+                    batch.permit = self.watch(batch).and_then(Watch::permit);
+                }
+                if batch.permit.is_some() { Place::Inline } else { Place::Pool }
             }
             SyncPolicy::Auto => Place::Pool,
         }

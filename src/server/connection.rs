@@ -26,7 +26,7 @@ use super::{
     admission::{Entrance, Place},
     driver::{Driver, Goodbye, Served, Settled},
     tracked::owner_of,
-    workers::{Stall, Watch, Workers},
+    workers::{Permit, Stall, Watch, Workers},
 };
 use crate::{
     client::now,
@@ -87,6 +87,9 @@ struct Mail {
 pub(super) struct Batch<'a> {
     /// The connection under the watchdog's eyes: asked for at the first call, and then either granted or not.
     pub(super) watch: Option<Option<Watch<'a>>>,
+    /// Leave to run handlers on the spot: given back when another wants it, and before anything else is done
+    /// than to run them one after the other.
+    pub(super) permit: Option<Permit<'a>>,
     /// What replies are encoded into.
     pub(super) reply: ReplyBuf,
 }

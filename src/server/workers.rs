@@ -17,7 +17,7 @@ use tokio::runtime::{Id, RuntimeFlavor};
 
 use crate::sync::{
     self, Handle, Mutex,
-    atomic::{AtomicBool, Ordering, fence},
+    atomic::{AtomicBool, AtomicU8, Ordering, fence},
     thread::{self, Thread},
 };
 
@@ -55,10 +55,19 @@ pub(super) struct Workers {
 #[repr(align(128))]
 struct Lane {
     slot: Mutex<Slot>,
-    /// Whether one of the permits to run a handler inline is taken. There is one fewer than there are
-    /// workers: that of the last lane does not exist.
-    taken: AtomicBool,
+    /// What has become of one of the permits to run handlers inline: [`FREE`], [`TAKEN`] or [`WANTED`]. There
+    /// is one fewer than there are workers: that of the last lane does not exist.
+    permit: AtomicU8,
 }
+
+/// Nobody has the permit.
+const FREE: u8 = 0;
+
+/// Somebody has it.
+const TAKEN: u8 = 1;
+
+/// Somebody has it, and another has looked for it since.
+const WANTED: u8 = 2;
 
 #[derive(Default)]
 struct Slot {
@@ -146,7 +155,7 @@ impl Workers {
         Some(Watch { workers: self, index, user })
     }
 
-    /// Leave to run a handler inline; `None` if all but one of the workers may be in one.
+    /// Leave to run handlers inline, one after the other; `None` if all but one of the workers may be in one.
     pub(super) fn permit(&self) -> Option<Permit<'_>> {
         self.permit_from(0)
     }
@@ -158,9 +167,19 @@ impl Workers {
             return None;
         }
         for attempt in 0..SPINS.max(permits.len()) {
-            let Lane { taken, .. } = &permits[(lane + attempt) % permits.len()];
-            if !taken.load(Ordering::Relaxed) && !taken.swap(true, Ordering::Acquire) {
-                return Some(Permit(taken));
+            let Lane { permit, .. } = &permits[(lane + attempt) % permits.len()];
+            let (seen, next) = match permit.load(Ordering::Relaxed) {
+                FREE => (FREE, TAKEN),
+                // Nor was any other free.
+                TAKEN if attempt >= permits.len() => (TAKEN, WANTED),
+                _ => {
+                    std::hint::spin_loop();
+                    continue;
+                }
+            };
+            let changed = permit.compare_exchange(seen, next, Ordering::Acquire, Ordering::Relaxed);
+            if changed == Ok(FREE) {
+                return Some(Permit(permit));
             }
             std::hint::spin_loop();
         }
@@ -168,12 +187,24 @@ impl Workers {
     }
 }
 
-/// Leave to run one handler inline.
-pub(super) struct Permit<'a>(&'a AtomicBool);
+/// Leave to run handlers inline, one after the other.
+///
+/// To take it anew for each of a batch of quick ones would take as long as they do; so it is kept, and given
+/// back between two of them as soon as another looks for it.
+pub(super) struct Permit<'a>(&'a AtomicU8);
+
+impl Permit<'_> {
+    /// Whether another looks for it, or has done so.
+    #[inline]
+    pub(super) fn is_wanted(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == WANTED
+    }
+}
 
 impl Drop for Permit<'_> {
+    #[inline]
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.0.store(FREE, Ordering::Release);
     }
 }
 
@@ -185,8 +216,7 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Leave to run a handler of this connection inline.
-    #[inline]
+    /// Leave to run handlers of this connection inline.
     pub(super) fn permit(&self) -> Option<Permit<'a>> {
         self.workers.permit_from(self.index)
     }
@@ -324,8 +354,10 @@ mod tests {
             assert!(permits[..3].iter().all(Option::is_some), "{round}");
             assert!(permits[3].is_none(), "one worker is always left");
             assert!(workers.permit().is_none());
+            assert!(permits[..3].iter().flatten().all(Permit::is_wanted), "all were looked at");
             permits.remove(round % 3);
-            assert!(watches[round].permit().is_some());
+            let permit = watches[round].permit().expect("one was given back");
+            assert!(!permit.is_wanted());
         }
     }
 }
