@@ -10,7 +10,6 @@ use std::{
 
 use netrpc_core::{
     CallId, Cancellation, Context, Fault,
-    codec::Format,
     dialect::{Arrived, ArrivedBody},
     error::Disconnected,
     fault::FaultCode,
@@ -108,6 +107,8 @@ impl<IO: Stream> Connection<IO> {
     ) -> Result<Served, Disconnected> {
         let full = self.server.limits.output_bytes;
         let mut last = None;
+        // One place for all of them: there is more to it than to a call's other parts.
+        let mut body = Body::default();
         loop {
             if driver.queued() > full {
                 return Ok(Served::OutputFull);
@@ -137,10 +138,11 @@ impl<IO: Stream> Connection<IO> {
                 });
                 match plain {
                     Some((entry, frame)) => {
-                        let call = self.plain_call(entry, frame);
+                        let call = self.plain_call(entry, frame.seq());
+                        body.refill(frame);
                         driver.counts.frames += 1;
                         driver.counts.requests += 1;
-                        self.run_sync(driver, entry, call, batch)
+                        self.run_sync(driver, entry, call, &mut body, batch)
                     }
                     None => match self.receive(driver, table, batch)? {
                         Some(turn) => turn,
@@ -195,10 +197,9 @@ impl<IO: Stream> Connection<IO> {
         (entry.runs_plainly() && session.runs_now(frame.seq())).then_some(entry)
     }
 
-    /// Takes such a call.
+    /// What is to be known of such a call.
     #[inline]
-    fn plain_call(&self, entry: &Arc<Entry>, frame: FrameHere<'_>) -> Call {
-        let seq = frame.seq();
+    fn plain_call(&self, entry: &Arc<Entry>, seq: u64) -> Call {
         let Shared { registry, observer, .. } = &*self.server;
         Call {
             observed: ServedCall::begin(observer, registry, Some(entry), self.arrival(seq, &[])),
@@ -206,7 +207,6 @@ impl<IO: Stream> Connection<IO> {
             cx: None,
             cancellation: None,
             deadline: None,
-            body: Body::new(frame.take_body(), Format::MessagePack),
         }
     }
 
@@ -484,26 +484,27 @@ impl<IO: Stream> Connection<IO> {
                 .with_extensions(self.extensions.clone())
                 .in_span(observed.trace())
         });
-        let body = Body::new(frame.into_body(), driver.format());
-        let call = Call { seq, body, cx, cancellation, deadline, observed };
+        let mut body = Body::new(frame.into_body(), driver.format());
+        let call = Call { seq, cx, cancellation, deadline, observed };
         if asynchronous {
-            return self.begin(driver, entry, call, batch);
+            return self.begin(driver, entry, call, body, batch);
         }
-        self.run_sync(driver, entry, call, batch)
+        self.run_sync(driver, entry, call, &mut body, batch)
     }
 
-    /// Runs a call of a synchronous handler: on the spot, or on the thread pool.
+    /// Runs a call of a synchronous handler: on the spot, or on the thread pool, where the body goes along.
     #[inline]
     fn run_sync<'a>(
         self: &'a Arc<Self>,
         driver: &mut MutexGuard<'_, Driver<IO>>,
         entry: &Arc<Entry>,
         mut call: Call,
+        body: &mut Body,
         batch: &mut Batch<'a>,
     ) -> Turn {
         match self.place(entry, batch) {
             Place::Inline => {
-                let turn = self.call(driver, entry, &mut call, batch);
+                let turn = self.call(driver, entry, &mut call, body, batch);
                 if batch.permit.as_ref().is_some_and(Permit::is_wanted) {
                     batch.permit = None;
                 }
@@ -511,12 +512,12 @@ impl<IO: Stream> Connection<IO> {
             }
             Place::InlineTimed => {
                 let begun = Instant::now();
-                let turn = self.call(driver, entry, &mut call, batch);
+                let turn = self.call(driver, entry, &mut call, body, batch);
                 entry.pace().ran(begun.elapsed());
                 turn
             }
             Place::Pool => {
-                self.call_on_pool(driver, entry.clone(), call);
+                self.call_on_pool(driver, entry.clone(), call, mem::take(body));
                 Turn::Ours
             }
         }
@@ -600,9 +601,10 @@ impl<IO: Stream> Connection<IO> {
         driver: &mut MutexGuard<'_, Driver<IO>>,
         entry: &Entry,
         call: &mut Call,
+        body: &Body,
         Batch { reply, .. }: &mut Batch<'_>,
     ) -> Turn {
-        let Call { seq, body, cx, cancellation, observed, .. } = call;
+        let Call { seq, cx, cancellation, observed, .. } = call;
         let start = answer::begin_in(reply, body);
         let cx = cx.as_ref();
         let (seq, cancellation) = (*seq, cancellation.take());
@@ -645,8 +647,14 @@ impl<IO: Stream> Connection<IO> {
     }
 
     /// Has a synchronous handler called on the thread pool.
-    fn call_on_pool(self: &Arc<Self>, driver: &mut Driver<IO>, entry: Arc<Entry>, call: Call) {
-        let Call { seq, mut body, cx, cancellation, deadline, mut observed } = call;
+    fn call_on_pool(
+        self: &Arc<Self>,
+        driver: &mut Driver<IO>,
+        entry: Arc<Entry>,
+        call: Call,
+        mut body: Body,
+    ) {
+        let Call { seq, cx, cancellation, deadline, mut observed } = call;
         if let Some(fault) = self.is_overloaded(driver) {
             observed.finish(Err(&fault));
             let max_frame = self.server.limits.max_frame;
@@ -685,9 +693,10 @@ impl<IO: Stream> Connection<IO> {
         driver: &mut MutexGuard<'_, Driver<IO>>,
         entry: &Arc<Entry>,
         call: Call,
+        body: Body,
         batch: &mut Batch<'a>,
     ) -> Turn {
-        let Call { seq, body, cx, cancellation, deadline, mut observed } = call;
+        let Call { seq, cx, cancellation, deadline, mut observed } = call;
         let cancellation = cancellation.unwrap_or_default();
         if self.server.policy == SyncPolicy::Auto {
             // A handler that blocks although it is asynchronous holds up its worker, but at least
@@ -786,10 +795,9 @@ impl<IO: Stream> Connection<IO> {
     }
 }
 
-/// A call that is about to run.
+/// A call that is about to run, but for its arguments.
 struct Call {
     seq: u64,
-    body: Body,
     /// If its method asks for one.
     cx: Option<Context>,
     /// If its handler can know of it.

@@ -11,13 +11,13 @@ use crate::{
     codec::{self, DecodeError, Format},
     error::chain,
     fault::{Fault, FaultCode},
-    wire::FrameBytes,
+    wire::{FrameBytes, FrameHere},
 };
 
 /// A call's arguments as they came off the wire.
 ///
 /// It owns (a share of) the buffer they were read into, so that arguments can borrow from it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Body {
     bytes: FrameBytes,
     format: Format,
@@ -35,6 +35,15 @@ impl Body {
             #[cfg(feature = "go")]
             loan: matches!(format, Format::Json).then(Box::default),
             format,
+        }
+    }
+
+    /// Takes the arguments of a frame to where others were, in MessagePack.
+    #[inline]
+    pub fn refill(&mut self, frame: FrameHere<'_>) {
+        frame.take_body_to(&mut self.bytes);
+        if !matches!(self.format, Format::MessagePack) {
+            *self = Body::new(mem::take(&mut self.bytes), Format::MessagePack);
         }
     }
 

@@ -83,12 +83,12 @@ impl FrameHere<'_> {
         place.fill(kind, seq, head_len, |payload| payload.refill(buf, HEADER_LEN, length as usize));
     }
 
-    /// Takes its body, and drops the rest.
+    /// Takes its body to where it is wanted, and drops the rest.
     #[inline]
-    pub fn take_body(self) -> FrameBytes {
+    pub fn take_body_to(self, place: &mut FrameBytes) {
         let Header { head_len, length, .. } = self.header;
         let head_len = usize::from(head_len);
-        FrameBytes::take(self.buf, HEADER_LEN + head_len, length as usize - head_len)
+        place.refill(self.buf, HEADER_LEN + head_len, length as usize - head_len);
     }
 }
 
