@@ -256,7 +256,8 @@ impl FrameDecoder {
 
     /// The frame at the front of `buf`, if one lies there whole and nothing else is to be done before it, as
     /// it mostly is; else [`look`](Self::look) says what there is.
-    #[inline]
+    // As a result of a call it would lie in memory, to be read in other pieces than it was just written in.
+    #[inline(always)]
     pub fn at_hand<'b>(&self, buf: &'b mut BytesMut) -> Option<FrameHere<'b>> {
         if self.skip.is_some() || self.counted.is_some() {
             return None;
