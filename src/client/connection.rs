@@ -43,8 +43,8 @@ use crate::{
 /// of the runtime has taken over and not got to yet.
 const TURNS: u32 = 2;
 
-/// Bytes of a batch that is not held up a second time: a write of so many has paid for itself, and the server
-/// can begin.
+/// Bytes of a batch that does not wait for more: a write of so many has paid for itself, and the server can
+/// begin.
 const PAYS: usize = 4 * 1024;
 
 /// Starts the task that owns `io`.
@@ -208,7 +208,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                         continue;
                     }
                     // Under the same lock, so that nobody appends without waking us.
-                    state.task = Some(cx.waker().clone());
+                    state.sleep(cx.waker());
                     let waits = state.pending.waiting() > 0 && !self.congested;
                     match self.pulse.poll(waits, cx) {
                         None => return Poll::Pending,
@@ -230,6 +230,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                 }
                 if self.lets_others_first(&state) {
                     self.turns += 1;
+                    state.step_aside(cx.waker(), PAYS);
                     drop(state);
                     step_aside(cx);
                     return Poll::Pending;
@@ -238,6 +239,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                 self.crowd = 0;
                 self.output.append(&mut state.outbox);
                 state.unwritten = self.output.len();
+                let left = state.task.take();
+                drop(state);
+                drop(left); // not under the lock
             }
             match self.poll_write(cx) {
                 Poll::Ready(Ok(())) => {
@@ -258,7 +262,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                     if self.congested && !state.congested {
                         continue;
                     }
-                    state.task = Some(cx.waker().clone());
+                    state.sleep(cx.waker());
                     drop(state);
                     if self.is_stalled(cx) {
                         let limit = self.shared.limits.write_timeout;

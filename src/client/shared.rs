@@ -94,8 +94,10 @@ pub(super) struct State {
     pub(super) parked: Option<Parked>,
     /// Translates for the task, which takes it.
     pub(super) dialect: Option<ClientDialect>,
-    /// The task, while it sleeps. Whoever takes it wakes it.
+    /// The task, while it sleeps or lets others go first. Whoever takes it wakes it.
     pub(super) task: Option<Waker>,
+    /// Bytes in the outbox from which on a caller wakes it.
+    enough: usize,
     /// No caller is left, or one has closed the connection.
     pub(super) leaving: Option<Leaving>,
     /// Somebody waits for other calls to be over.
@@ -192,6 +194,7 @@ impl Shared {
             parked,
             dialect,
             task: None,
+            enough: 0,
             leaving: None,
             crowded: false,
             congested: false,
@@ -227,7 +230,7 @@ impl Shared {
         measured.seal(frame, Kind::Request, seq);
         state.end = end;
         state.outbox.push(frame);
-        let task = state.task.take();
+        let task = if state.outbox.len() < state.enough { None } else { state.task.take() };
         drop(state);
         wake(task);
         Queued::Call(seq)
@@ -528,6 +531,17 @@ pub(super) struct Relieved {
 }
 
 impl State {
+    /// The task goes to sleep; whoever has something for it wakes it.
+    pub(super) fn sleep(&mut self, task: &Waker) {
+        self.step_aside(task, 0);
+    }
+
+    /// The task lets others go first, until they have left so many bytes for it.
+    pub(super) fn step_aside(&mut self, task: &Waker, enough: usize) {
+        self.task = Some(task.clone());
+        self.enough = enough;
+    }
+
     /// Whether there is room for a call. Of one that somebody awaits the reply is read when it comes, so
     /// it counts only the calls that the server has not answered: its caller may well be the one who holds
     /// the others.
