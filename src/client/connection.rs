@@ -160,14 +160,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
     /// Ready with what ended the connection.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Disconnected> {
         let mut reads = 0;
+        // The stream wakes us when there is more: no need to ask it again after a write.
+        let mut drained = false;
         loop {
             if self.congested {
                 self.congested = self.shared.state.lock().congested;
             }
-            while !self.congested
-                && reads < READS
-                && let Poll::Ready(read) = self.input.poll_read(&mut self.io, cx)
-            {
+            while !self.congested && !drained && reads < READS {
+                let Poll::Ready(read) = self.input.poll_read(&mut self.io, cx) else {
+                    drained = true;
+                    break;
+                };
                 if let Err(cause) = self.receive(read) {
                     return Poll::Ready(cause);
                 }
