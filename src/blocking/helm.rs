@@ -154,7 +154,7 @@ impl Drop for Here {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(netrpc_shuttle)))]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
