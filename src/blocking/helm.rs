@@ -154,7 +154,7 @@ impl Drop for Here {
     }
 }
 
-#[cfg(all(test, not(netrpc_shuttle)))]
+#[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
