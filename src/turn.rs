@@ -15,10 +15,6 @@ pub(crate) const READS: u32 = 16;
 /// Waking oneself would not do: the task would go to the end of the queue at once, and an idle worker
 /// be woken to take it from there.
 pub(crate) fn step_aside(cx: &mut Context<'_>) {
-    #[cfg(feature = "blocking")]
-    if crate::blocking::steers() {
-        return cx.waker().wake_by_ref();
-    }
     // Polled once, it hands the waker to the scheduler; it is not needed again.
     let _ = pin!(sync::yield_now()).poll(cx);
 }

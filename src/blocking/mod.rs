@@ -2,8 +2,8 @@
 //!
 //! The same client, options, errors and handles as the asynchronous one. No thread is started
 //! behind the caller's back: the connection is driven by the threads that wait for its replies, one
-//! of them at a time for all of them, so that a call costs a write, a wait and a read, and no switch
-//! between threads. When the thread that drives has its reply and leaves, another that waits goes on.
+//! of them at a time for all of them, so that a call costs a write and a read and no switch between
+//! threads.
 //!
 //! ```
 //! # use netrpc::{service, Server};
@@ -30,15 +30,12 @@
 //! # }
 //! ```
 
-mod bell;
-mod helm;
 mod inside;
 
 use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub(crate) use helm::{adopt, steers};
 use inside::{Inside, may_wait};
 
 use crate::{
@@ -139,7 +136,7 @@ impl Client {
         R: DeserializeOwned,
     {
         self.runtime.block_on(async {
-            self.look().await;
+            self.inner.look().await;
             self.inner.call(method, args).await
         })
     }
@@ -151,23 +148,13 @@ impl Client {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
-        if self.inner.reconnects() {
-            self.runtime.block_on(self.look());
-        }
+        self.runtime.block_on(self.inner.look());
         let inner = {
             let _inside = self.runtime.get().enter();
             self.inner.go(method, args)
         };
         drive(&self.runtime, &self.inner);
         Call { inner: Some(inner), client: self.clone() }
-    }
-
-    /// Lets the connection's task notice what has happened while nobody drove it, where that decides on which
-    /// connection the next call is made.
-    async fn look(&self) {
-        if self.inner.reconnects() {
-            self.runtime.look().await;
-        }
     }
 
     /// The calls that the client's [log](ClientBuilder::log) remembered when the client was made, as each outcome

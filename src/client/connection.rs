@@ -84,8 +84,6 @@ where
     if task.handshake.is_none() {
         task.established();
     }
-    #[cfg(feature = "blocking")]
-    let Some(task) = crate::blocking::adopt(task) else { return };
     sync::spawn(task);
 }
 

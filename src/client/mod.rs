@@ -592,10 +592,16 @@ impl Client {
         }
     }
 
-    /// Whether a connection that has ended is replaced.
+    /// Lets the connection's task notice what has happened while nobody drove it, where that decides on which
+    /// connection the next call is made.
     #[cfg(feature = "blocking")]
-    pub(crate) fn reconnects(&self) -> bool {
-        matches!(self.route, Route::Line(_))
+    pub(crate) async fn look(&self) {
+        if let Route::Line(_) = self.route {
+            // Once for the runtime to look at its sockets, once for the task to have its turn.
+            for _ in 0..2 {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// Waits until what is queued has been offered to the operating system once.
