@@ -140,6 +140,91 @@ fn many_threads_share_one_connection() {
     });
 }
 
+/// Runs what waits in a client on a thread of its own. What comes of it is to be waited for by `recv`: the thread
+/// itself would wait for ever if nobody drove the connection.
+fn elsewhere<T: Send + 'static>(
+    run: impl FnOnce() -> T + Send + 'static,
+) -> mpsc::Receiver<std::thread::Result<T>> {
+    let (send, outcome) = mpsc::channel();
+    std::thread::spawn(move || {
+        send.send(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)))
+    });
+    outcome
+}
+
+fn recv<T>(outcome: &mpsc::Receiver<T>) -> T {
+    outcome.recv_timeout(Duration::from_secs(20)).expect("somebody drives the connection")
+}
+
+#[test]
+fn a_thread_that_leaves_hands_the_connection_over() {
+    let setup = Setup::new();
+    let client = Client::dial(setup.addr).unwrap();
+    let (send, answered) = mpsc::channel();
+    for n in 0..4u64 {
+        let (client, send) = (client.clone(), send.clone());
+        std::thread::spawn(move || {
+            assert_eq!(client.call::<_, u64>("Gate.Pass", &n).unwrap(), n);
+            send.send(n).unwrap();
+        });
+        assert_eq!(setup.begun(), n);
+    }
+    // One of them drives; sooner or later it is the one that leaves.
+    let mut all: Vec<_> = (0..4)
+        .map(|_| {
+            setup.gate.open.add_permits(1);
+            recv(&answered)
+        })
+        .collect();
+    all.sort();
+    assert_eq!(all, [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_handle_is_waited_for_while_other_threads_come_and_go() {
+    let setup = Setup::new();
+    let client = Client::dial(setup.addr).unwrap();
+    let call = client.go::<_, u64>("Gate.Pass", &99);
+    assert_eq!(setup.begun(), 99);
+    let waiting = elsewhere(move || call.wait());
+    for n in 0..200 {
+        let hasty = client.with(CallOptions::new().timeout(Duration::from_micros(n)));
+        let _ = hasty.call::<_, u64>("Gate.Echo", &n);
+        client.go::<_, u64>("Gate.Echo", &n).detach();
+        drop(client.go::<_, u64>("Gate.Echo", &n));
+        assert_eq!(client.call::<_, u64>("Gate.Echo", &n).unwrap(), n);
+    }
+    setup.gate.open.add_permits(1);
+    assert_eq!(recv(&waiting).unwrap().unwrap(), 99);
+}
+
+/// A reply whose reader panics.
+#[derive(Debug)]
+struct Explosive;
+
+impl<'de> serde::Deserialize<'de> for Explosive {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("of the caller's own")
+    }
+}
+
+#[test]
+fn a_caller_that_panics_over_its_reply_leaves_the_others_served() {
+    let setup = Setup::new();
+    let client = Client::dial(setup.addr).unwrap();
+    let driving = client.clone();
+    let driving = elsewhere(move || driving.call::<_, Explosive>("Gate.Pass", &1u64).map(drop));
+    assert_eq!(setup.begun(), 1);
+    let other = client.clone();
+    let other = elsewhere(move || other.call::<_, u64>("Gate.Pass", &2));
+    assert_eq!(setup.begun(), 2);
+    setup.gate.open.add_permits(2);
+    let panicked = recv(&driving).unwrap_err();
+    assert_eq!(panicked.downcast_ref(), Some(&"of the caller's own"));
+    assert_eq!(recv(&other).unwrap().unwrap(), 2);
+    assert_eq!(client.call::<_, u64>("Gate.Echo", &3).unwrap(), 3);
+}
+
 #[test]
 fn timeouts_and_the_end() {
     let setup = Setup::new();
@@ -228,4 +313,43 @@ fn it_connects_again_while_somebody_waits_in_it() {
     client.close();
     assert!(client.call::<_, u64>("Gate.Echo", &5).is_err());
     assert_eq!(client.state(), ConnectionState::Closed);
+}
+
+#[test]
+fn a_connection_that_is_replaced_still_brings_the_answers_it_owes() {
+    use netrpc::Reconnect;
+    use tokio::{net::TcpListener, sync::oneshot};
+
+    let setup = Setup::new();
+    let (runtime, gate) = (&setup._runtime, &setup.gate);
+    let server = Server::new();
+    server.register(gate.clone()).unwrap();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = server.serve(listener).with_graceful_shutdown(async { drop(stopped.await) });
+    let serving = runtime.spawn(serving);
+    let client = Client::dial_with(netrpc::Client::builder().reconnect(Reconnect::new()), addr);
+    let client = client.unwrap().with(CallOptions::new().wait_for_ready(true));
+
+    let owed = client.go::<_, u64>("Gate.Pass", &5);
+    assert_eq!(setup.begun(), 5);
+    stop.send(()).unwrap();
+    // Until the first server does not listen any more.
+    let listener = runtime.block_on(async {
+        loop {
+            match TcpListener::bind(addr).await {
+                Ok(listener) => break listener,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    });
+    let next = Server::new();
+    next.register(gate.clone()).unwrap();
+    runtime.spawn(async move { next.serve(listener).await });
+    assert_eq!(client.call::<_, u64>("Gate.Echo", &6).unwrap(), 6);
+    assert!(!serving.is_finished(), "it waits for its own call");
+    gate.open.add_permits(1);
+    assert_eq!(owed.wait().unwrap(), 5);
+    assert_eq!(client.call::<_, u64>("Gate.Echo", &7).unwrap(), 7);
 }
