@@ -103,6 +103,7 @@
 //! | `debug-page` | no | `Server::debug_page`: a page for browsers that shows the services and their calls |
 #![forbid(unsafe_code)]
 
+mod alarm;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod client;

@@ -1,13 +1,10 @@
 //! When a connection may give its buffers back.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{task::Context, time::Duration};
 
-use tokio::time::Sleep;
+use tokio::time::Instant;
+
+use crate::alarm::Alarm;
 
 /// How long nothing must have happened. To give memory back after each large frame would cost a third
 /// to a half of what can be moved.
@@ -17,7 +14,7 @@ const QUIET: Duration = Duration::from_millis(500);
 /// sets a timer twice a second and not at every batch.
 #[derive(Debug, Default)]
 pub(crate) struct Quiet {
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Alarm>,
     /// Whether something has happened since the timer was set.
     busy: bool,
 }
@@ -31,9 +28,8 @@ impl Quiet {
     /// Asked by a task that goes to sleep, while it holds memory: whether it is to be given back.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
-            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(QUIET)));
-            // What happens now wakes the task anyway, with the waker the timer has already.
-            if timer.as_mut().poll(cx) == Poll::Pending {
+            let timer = self.timer.get_or_insert_with(|| Alarm::new(Instant::now() + QUIET));
+            if !timer.has_rung(cx) {
                 return false;
             }
             self.timer = None;

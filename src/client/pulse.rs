@@ -1,11 +1,11 @@
 //! Whether the server is still there.
 
-use std::{future::Future, pin::Pin, task::Context, time::Duration};
+use std::{task::Context, time::Duration};
 
 use netrpc_core::keep_alive::{KeepAlive, Sign, Times};
-use tokio::time::{Sleep, sleep_until};
 
 use super::builder::ClientLimits;
+use crate::alarm::Alarm;
 
 /// The server's signs of life, for as long as they matter: while it owes an answer, or always.
 pub(super) struct Pulse {
@@ -21,7 +21,7 @@ pub(super) struct Pulse {
 
 struct Beat {
     machine: KeepAlive,
-    timer: Pin<Box<Sleep>>,
+    timer: Alarm,
 }
 
 /// What is to be done.
@@ -56,12 +56,11 @@ impl Pulse {
                 return None;
             }
             let machine = KeepAlive::new(super::now(), times);
-            let timer = Box::pin(sleep_until(machine.next_timeout()?.into()));
+            let timer = Alarm::new(machine.next_timeout()?.into());
             self.beat = Some(Beat { machine, timer });
         }
         let Beat { machine, timer } = self.beat.as_mut()?;
-        // What happens now wakes the task anyway, with the waker the timer has already.
-        while timer.as_mut().poll(cx).is_ready() {
+        while timer.has_rung(cx) {
             if machine.is_asking() && !std::mem::replace(&mut self.doubtful, true) {
                 return Some(Pulsed::LookAgain);
             }
@@ -74,7 +73,7 @@ impl Pulse {
                 return None;
             }
             self.doubtful = false;
-            timer.as_mut().reset(machine.next_timeout()?.into());
+            timer.set(machine.next_timeout()?.into());
             if sign == Some(Sign::Ping) {
                 return Some(Pulsed::Ping);
             }

@@ -1,30 +1,27 @@
 //! The one timer of a connection.
 
 use std::{
-    future::Future,
     hash::{BuildHasher, RandomState},
-    pin::Pin,
-    task::{Context, Poll},
+    task::Context,
     time::Instant,
 };
 
 use netrpc_core::patience::{Patience, Times};
-use tokio::time::Sleep;
 
-use crate::client::now;
+use crate::{alarm::Alarm, client::now};
 
 /// Rings when the connection's [`Patience`] says so.
 #[derive(Debug)]
 pub(super) struct Timer {
     pub(super) patience: Patience,
-    sleep: Option<Pin<Box<Sleep>>>,
+    alarm: Option<Alarm>,
 }
 
 impl Timer {
     /// For a connection that begins now.
     pub(super) fn new(handshake: Instant, times: &Times) -> Self {
         let jitter = RandomState::new().hash_one(0);
-        Timer { patience: Patience::new(now(), handshake, jitter, times), sleep: None }
+        Timer { patience: Patience::new(now(), handshake, jitter, times), alarm: None }
     }
 
     /// The peer has said what it speaks; a native one can be asked whether it is still there.
@@ -38,14 +35,8 @@ impl Timer {
     /// The time, if the timer has rung; else the task is woken when it does.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
         let due = self.patience.settle(now)?;
-        let sleep =
-            self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due.into())));
-        if sleep.deadline() != due.into() {
-            sleep.as_mut().reset(due.into());
-        }
-        match sleep.as_mut().poll(cx) {
-            Poll::Ready(()) => Some(now().max(due)),
-            Poll::Pending => None,
-        }
+        let alarm = self.alarm.get_or_insert_with(|| Alarm::new(due.into()));
+        alarm.set(due.into());
+        alarm.has_rung(cx).then(|| now().max(due))
     }
 }
