@@ -22,6 +22,13 @@ use std::fmt;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
+    /// Apart, because most connections have none.
+    known: Box<Known>,
+}
+
+/// What a certificate says.
+#[derive(Clone, PartialEq, Eq)]
+struct Known {
     /// DER, the peer's own first; never empty.
     chain: Vec<Vec<u8>>,
     common_name: Option<String>,
@@ -35,93 +42,94 @@ impl Identity {
     /// An identity without names, proved by this certificate (DER). What the names are, whoever has
     /// verified it adds.
     pub fn new(certificate: Vec<u8>) -> Self {
-        Identity {
+        let known = Known {
             chain: vec![certificate],
             common_name: None,
             dns_names: Vec::new(),
             uris: Vec::new(),
             emails: Vec::new(),
             ip_addresses: Vec::new(),
-        }
+        };
+        Identity { known: Box::new(known) }
     }
 
     /// Adds the certificate (DER) of whoever issued the last one.
     #[must_use]
     pub fn with_issuer(mut self, certificate: Vec<u8>) -> Self {
-        self.chain.push(certificate);
+        self.known.chain.push(certificate);
         self
     }
 
     /// Sets the subject's common name.
     #[must_use]
     pub fn with_common_name(mut self, name: impl Into<String>) -> Self {
-        self.common_name = Some(name.into());
+        self.known.common_name = Some(name.into());
         self
     }
 
     /// Adds a DNS name.
     #[must_use]
     pub fn with_dns_name(mut self, name: impl Into<String>) -> Self {
-        self.dns_names.push(name.into());
+        self.known.dns_names.push(name.into());
         self
     }
 
     /// Adds a URI.
     #[must_use]
     pub fn with_uri(mut self, uri: impl Into<String>) -> Self {
-        self.uris.push(uri.into());
+        self.known.uris.push(uri.into());
         self
     }
 
     /// Adds an email address.
     #[must_use]
     pub fn with_email(mut self, email: impl Into<String>) -> Self {
-        self.emails.push(email.into());
+        self.known.emails.push(email.into());
         self
     }
 
     /// Adds an IP address.
     #[must_use]
     pub fn with_ip_address(mut self, addr: IpAddr) -> Self {
-        self.ip_addresses.push(addr);
+        self.known.ip_addresses.push(addr);
         self
     }
 
     /// The peer's certificate: DER.
     pub fn certificate(&self) -> &[u8] {
-        &self.chain[0]
+        &self.known.chain[0]
     }
 
     /// The certificates the peer has sent, its own first: DER. The authority that the server knows
     /// itself need not be among them.
     pub fn chain(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        self.chain.iter().map(Vec::as_slice)
+        self.known.chain.iter().map(Vec::as_slice)
     }
 
     /// The subject's common name, if it has exactly one. Newer certificates have their names in the
     /// other fields; prefer those.
     pub fn common_name(&self) -> Option<&str> {
-        self.common_name.as_deref()
+        self.known.common_name.as_deref()
     }
 
     /// The DNS names among the subject's alternative names, as they are written there.
     pub fn dns_names(&self) -> &[String] {
-        &self.dns_names
+        &self.known.dns_names
     }
 
     /// The URIs among the subject's alternative names, SPIFFE's identities for example.
     pub fn uris(&self) -> &[String] {
-        &self.uris
+        &self.known.uris
     }
 
     /// The email addresses among the subject's alternative names.
     pub fn emails(&self) -> &[String] {
-        &self.emails
+        &self.known.emails
     }
 
     /// The IP addresses among the subject's alternative names.
     pub fn ip_addresses(&self) -> &[IpAddr] {
-        &self.ip_addresses
+        &self.known.ip_addresses
     }
 }
 
@@ -129,9 +137,9 @@ impl Identity {
 /// whatever is there first. Not to decide anything by.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [&self.uris, &self.dns_names, &self.emails];
-        let name = names.into_iter().flatten().chain(&self.common_name).next();
-        match (name, self.ip_addresses.first()) {
+        let names = [&self.known.uris, &self.known.dns_names, &self.known.emails];
+        let name = names.into_iter().flatten().chain(&self.known.common_name).next();
+        match (name, self.known.ip_addresses.first()) {
             // Whoever got the certificate chose its names, and a log is not to show what is none.
             (Some(name), _) => write!(f, "{}", name.escape_debug()),
             (None, Some(addr)) => addr.fmt(f),
@@ -143,12 +151,12 @@ impl fmt::Display for Identity {
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")
-            .field("common_name", &self.common_name)
-            .field("dns_names", &self.dns_names)
-            .field("uris", &self.uris)
-            .field("emails", &self.emails)
-            .field("ip_addresses", &self.ip_addresses)
-            .field("chain", &self.chain.len())
+            .field("common_name", &self.known.common_name)
+            .field("dns_names", &self.known.dns_names)
+            .field("uris", &self.known.uris)
+            .field("emails", &self.known.emails)
+            .field("ip_addresses", &self.known.ip_addresses)
+            .field("chain", &self.known.chain.len())
             .finish()
     }
 }

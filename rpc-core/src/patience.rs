@@ -126,8 +126,9 @@ pub struct Patience {
     /// When it is old; then, when its calls have to be done.
     age: Option<Instant>,
     linger: Option<Instant>,
-    frame: Option<Progress>,
-    write: Option<Progress>,
+    /// Seldom there when the timer rings, and so a pointer.
+    frame: Option<Box<Progress>>,
+    write: Option<Box<Progress>>,
     keep_alive: Option<KeepAlive>,
 }
 
@@ -293,7 +294,7 @@ fn rings(time: &mut Option<Instant>, now: Instant) -> bool {
 
 /// Whether what has begun does not go on: `begun` is what it is, and how many bytes there are.
 fn stalls(
-    progress: &mut Option<Progress>,
+    progress: &mut Option<Box<Progress>>,
     now: Instant,
     period: Duration,
     begun: Option<(u64, u64)>,
@@ -312,7 +313,7 @@ fn stalls(
             return true;
         }
     }
-    *progress = now.checked_add(period).map(|until| Progress { unit, bytes, until });
+    *progress = now.checked_add(period).map(|until| Box::new(Progress { unit, bytes, until }));
     false
 }
 

@@ -42,11 +42,10 @@ pub struct ServerSession<C, W> {
     running: HashMap<u64, Running<C>, FxBuildHasher>,
     /// Bytes of their requests.
     running_bytes: usize,
-    /// Calls that are answered and whose handlers still run elsewhere.
-    lingering: Vec<Option<C>>,
-    /// Bytes of the requests of those, and of others that have lingered with them.
-    lingering_bytes: usize,
-    waiting: Waiting<W>,
+    /// Calls that are answered and whose handlers still run elsewhere, if there are such.
+    lingering: Option<Box<Lingering<C>>>,
+    /// Calls that wait, if one does. What most connections never have costs them a pointer.
+    waiting: Option<Box<Waiting<W>>>,
     /// Why new requests are refused, if they are.
     draining: Option<&'static str>,
 }
@@ -56,6 +55,14 @@ pub struct ServerSession<C, W> {
 struct Running<C> {
     bytes: usize,
     call: C,
+}
+
+/// Calls that are answered and whose handlers still run elsewhere.
+#[derive(Debug)]
+struct Lingering<C> {
+    calls: Vec<Option<C>>,
+    /// Bytes of their requests, and of those of others that have lingered with them.
+    bytes: usize,
 }
 
 /// What is to be done with a request.
@@ -90,9 +97,8 @@ impl<C, W> ServerSession<C, W> {
             limits,
             running: HashMap::default(),
             running_bytes: 0,
-            lingering: Vec::new(),
-            lingering_bytes: 0,
-            waiting: Waiting::default(),
+            lingering: None,
+            waiting: None,
             draining: None,
         }
     }
@@ -116,7 +122,7 @@ impl<C, W> ServerSession<C, W> {
         if deadline.is_some_and(|deadline| deadline <= now()) {
             return Admission::Refuse(expired());
         }
-        if self.has_slot() && self.waiting.is_empty() {
+        if self.has_slot() && self.waiting.is_none() {
             return Admission::Run;
         }
         Admission::Wait
@@ -126,27 +132,26 @@ impl<C, W> ServerSession<C, W> {
     /// [`admit`](Self::admit) would say so.
     #[inline]
     pub fn runs_now(&self, seq: u64) -> bool {
-        !self.is_in_use(seq)
-            && self.waiting.is_empty()
-            && self.draining.is_none()
-            && self.has_slot()
+        !self.is_in_use(seq) && self.waiting.is_none() && self.draining.is_none() && self.has_slot()
     }
 
     /// Whether one more may run.
     #[inline]
     fn has_slot(&self) -> bool {
         self.running_len() < self.limits.calls
-            && self.running_bytes + self.lingering_bytes < self.limits.running_bytes.max(1)
+            && self.running_bytes + self.lingering_bytes() < self.limits.running_bytes.max(1)
     }
 
     #[inline]
     fn is_in_use(&self, seq: u64) -> bool {
-        !self.is_idle() && (self.running.contains_key(&seq) || self.waiting.contains(seq))
+        !self.is_idle()
+            && (self.running.contains_key(&seq)
+                || self.waiting.as_ref().is_some_and(|waiting| waiting.contains(seq)))
     }
 
     /// Keeps a call of `bytes` bytes until others have finished.
     pub fn wait(&mut self, seq: u64, bytes: usize, call: W) {
-        self.waiting.push(seq, bytes, call);
+        self.waiting.get_or_insert_default().push(seq, bytes, call);
     }
 
     /// Call `seq`, whose request has `bytes` bytes, goes on elsewhere.
@@ -174,33 +179,42 @@ impl<C, W> ServerSession<C, W> {
     /// counts, and what the driver keeps of it stays.
     pub fn lingers(&mut self, seq: u64) {
         let left = self.leave(seq);
-        self.lingering_bytes += left.as_ref().map_or(0, |running| running.bytes);
-        self.lingering.push(left.map(|running| running.call));
+        let lingering = self.lingering.get_or_insert_default();
+        lingering.bytes += left.as_ref().map_or(0, |running| running.bytes);
+        lingering.calls.push(left.map(|running| running.call));
     }
 
     /// The handler of a call that [lingered](Self::lingers) has ended.
     pub fn ended(&mut self) {
-        // Whose it was does not matter: each holds one place.
-        self.lingering.pop();
-        // Which bytes were whose, is not known any more.
-        if self.lingering.is_empty() {
-            self.lingering_bytes = 0;
+        let Some(lingering) = &mut self.lingering else { return };
+        // Whose it was does not matter: each holds one place. Which bytes were whose, is not known any more.
+        lingering.calls.pop();
+        if lingering.calls.is_empty() {
+            self.lingering = None;
         }
     }
 
     /// Whether a call has waited that may run now.
     #[inline]
     pub fn has_next(&self) -> bool {
-        !self.waiting.is_empty() && self.has_slot()
+        self.waiting.is_some() && self.has_slot()
     }
 
     /// The next call that waited and may run now.
     #[inline]
     pub fn next_waiting(&mut self) -> Option<(u64, W)> {
-        if !self.has_slot() {
+        if !self.has_next() {
             return None;
         }
-        self.waiting.pop()
+        let next = self.waiting.as_mut()?.pop();
+        self.waiting.take_if(|waiting| waiting.is_empty());
+        next
+    }
+
+    /// Whether a call waits.
+    #[inline]
+    pub fn has_waiting(&self) -> bool {
+        self.waiting.is_some()
     }
 
     /// The caller of `seq` does not want it any more.
@@ -208,7 +222,9 @@ impl<C, W> ServerSession<C, W> {
         if let Some(Running { call, .. }) = self.running.get(&seq) {
             return Cancelled::Running(call);
         }
-        match self.waiting.remove(seq) {
+        let removed = self.waiting.as_mut().and_then(|waiting| waiting.remove(seq));
+        self.waiting.take_if(|waiting| waiting.is_empty());
+        match removed {
             Some(call) => Cancelled::Waiting(call),
             None => Cancelled::Unknown,
         }
@@ -229,13 +245,13 @@ impl<C, W> ServerSession<C, W> {
     /// Whether the driver should read on.
     #[inline]
     pub fn wants_more(&self) -> bool {
-        self.waiting.bytes <= self.limits.waiting_bytes
+        self.waiting.as_ref().is_none_or(|waiting| waiting.bytes <= self.limits.waiting_bytes)
     }
 
     /// Whether no call runs or waits.
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.waiting.is_empty() && self.lingering.is_empty()
+        self.running.is_empty() && self.waiting.is_none() && self.lingering.is_none()
     }
 
     /// The calls that run elsewhere.
@@ -246,12 +262,16 @@ impl<C, W> ServerSession<C, W> {
     /// How many calls have a slot.
     #[inline]
     pub fn running_len(&self) -> usize {
-        self.running.len() + self.lingering.len()
+        self.running.len() + self.lingering.as_ref().map_or(0, |lingering| lingering.calls.len())
+    }
+
+    fn lingering_bytes(&self) -> usize {
+        self.lingering.as_ref().map_or(0, |lingering| lingering.bytes)
     }
 
     /// Forgets the calls that wait: their connection is gone.
     pub fn forget_waiting(&mut self) {
-        self.waiting = Waiting::default();
+        self.waiting = None;
     }
 }
 
@@ -274,6 +294,12 @@ struct Entry<W> {
     seq: u64,
     bytes: usize,
     call: W,
+}
+
+impl<C> Default for Lingering<C> {
+    fn default() -> Self {
+        Lingering { calls: Vec::new(), bytes: 0 }
+    }
 }
 
 impl<W> Default for Waiting<W> {
@@ -323,9 +349,7 @@ impl<W> Waiting<W> {
             self.queue.pop_front();
             self.first += 1;
         }
-        if self.queue.is_empty() {
-            *self = Waiting::default();
-        } else if self.queue.len() > 2 * self.places.len() + KEEP_CALLS {
+        if self.queue.len() > 2 * self.places.len() + KEEP_CALLS {
             self.queue.retain(Option::is_some);
             self.first = 0;
             for (place, entry) in (0..).zip(self.queue.iter().flatten()) {
@@ -383,7 +407,7 @@ mod tests {
         session.started(2, 999, "nearly as large");
         assert_eq!(session.admit(3, None, now), Admission::Run, "what is free need not be enough");
         session.finished(2);
-        assert_eq!((session.running_bytes, session.lingering_bytes), (0, 0));
+        assert_eq!((session.running_bytes, session.lingering_bytes()), (0, 0));
     }
 
     #[test]
@@ -500,12 +524,15 @@ mod tests {
         for seq in 10..100_000 {
             session.wait(seq, 10, "more");
             assert_eq!(session.cancel(seq), Cancelled::Waiting("more"));
-            assert!(session.waiting.queue.len() <= 2 + KEEP_CALLS, "{seq}");
+            let waiting = session.waiting.as_ref().expect("one waits");
+            assert!(waiting.queue.len() <= 2 + KEEP_CALLS, "{seq}");
         }
-        assert!(session.waiting.queue.capacity() <= 4 * KEEP_CALLS);
-        assert_eq!(session.waiting.bytes, 10);
+        let waiting = session.waiting.as_ref().expect("one waits");
+        assert!(waiting.queue.capacity() <= 4 * KEEP_CALLS);
+        assert_eq!(waiting.bytes, 10);
         session.finished(1);
         assert_eq!(session.next_waiting(), Some((3, "three")));
+        assert!(!session.has_waiting() && session.waiting.is_none());
     }
 
     /// Whatever is cancelled in whatever order, the others keep theirs: compared with a plain list.

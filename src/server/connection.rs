@@ -64,14 +64,8 @@ pub(super) struct Connection<IO: Stream> {
 /// What others leave for the connection's task.
 #[derive(Default)]
 struct Mail {
-    /// Replies made elsewhere.
-    replies: Outgoing,
-    /// The calls they answer.
-    finished: Vec<u64>,
-    /// Those of them whose handlers still run.
-    lingering: Vec<u64>,
-    /// Of such calls, how many handlers have ended since.
-    ended: usize,
+    /// Of calls that run elsewhere; made when the first of them is answered, and given back like buffers.
+    letters: Option<Box<Letters>>,
     drain: bool,
     abort: bool,
     /// Whether `drain` or `abort` has been set since the task last looked.
@@ -80,6 +74,19 @@ struct Mail {
     task: Option<Waker>,
     /// Nobody will look any more.
     closed: bool,
+}
+
+/// What has become of calls that run elsewhere.
+#[derive(Default)]
+struct Letters {
+    /// Replies made elsewhere.
+    replies: Outgoing,
+    /// The calls they answer.
+    finished: Vec<u64>,
+    /// Those of them whose handlers still run.
+    lingering: Vec<u64>,
+    /// Of such calls, how many handlers have ended since.
+    ended: usize,
 }
 
 /// What calls need one after the other while their connection's task runs.
@@ -120,17 +127,19 @@ pub(super) fn start<IO: Stream>(entrance: Entrance, io: IO) -> Arc<Connection<IO
     server.observer.attach(&server.registry);
     let observed = ObservedConnection::served();
     let driver = Driver::new(io, &server, (deadline, refused), observed.clone());
+    let ended = Cancellation::new();
+    let plain = Context::new(call, caller.clone(), None, Metadata::new(), ended.clone(), now);
     let connection = Arc::new(Connection {
         place,
         workers: Workers::current(),
-        plain: Context::new(call, caller.clone(), None, Metadata::new(), Cancellation::new(), now),
+        plain,
         caller,
         extensions,
         owner: OnceLock::new(),
         driver: Mutex::new(driver),
         mail: Mutex::default(),
         observed,
-        ended: Cancellation::new(),
+        ended,
         outcome: OnceLock::new(),
         server,
     });
@@ -212,7 +221,7 @@ impl<IO: Stream> Connection<IO> {
                 Settled::Awake => continue,
                 Settled::Over(end) => return Work::Over(Err(end)),
             }
-            if self.sleep(cx) {
+            if self.sleep(driver, cx) {
                 return Work::Waits;
             }
         }
@@ -222,21 +231,23 @@ impl<IO: Stream> Connection<IO> {
     /// be made by those who are ready to run, and they share the write.
     fn open_mail(&self, driver: &mut Driver<IO>, cx: &mut TaskContext<'_>) -> bool {
         let mut mail = self.mail.lock();
-        if !mail.replies.is_empty() && !driver.yielded {
-            driver.yielded = true;
-            step_aside(cx);
-            return false;
-        }
-        driver.yielded = false;
-        driver.output.append(&mut mail.replies);
-        for seq in mail.finished.drain(..) {
-            driver.session.finished(seq);
-        }
-        for seq in mail.lingering.drain(..) {
-            driver.session.lingers(seq);
-        }
-        for _ in 0..std::mem::take(&mut mail.ended) {
-            driver.session.ended();
+        if let Some(letters) = &mut mail.letters {
+            if !letters.replies.is_empty() && !driver.yielded {
+                driver.yielded = true;
+                step_aside(cx);
+                return false;
+            }
+            driver.yielded = false;
+            driver.output.append(&mut letters.replies);
+            for seq in letters.finished.drain(..) {
+                driver.session.finished(seq);
+            }
+            for seq in letters.lingering.drain(..) {
+                driver.session.lingers(seq);
+            }
+            for _ in 0..std::mem::take(&mut letters.ended) {
+                driver.session.ended();
+            }
         }
         if mail.drain {
             driver.drain(Goodbye::ShuttingDown);
@@ -247,9 +258,18 @@ impl<IO: Stream> Connection<IO> {
     }
 
     /// Lets the task sleep; `false` if there is mail.
-    fn sleep(&self, cx: &mut TaskContext<'_>) -> bool {
+    fn sleep(&self, driver: &Driver<IO>, cx: &mut TaskContext<'_>) -> bool {
         let mut mail = self.mail.lock();
-        if mail.unread || !mail.finished.is_empty() {
+        if let Some(letters) = &mail.letters {
+            if !letters.finished.is_empty() {
+                return false;
+            }
+            if !mail.unread && !driver.input.holds_memory() {
+                // The driver has given its buffers back.
+                mail.letters = None;
+            }
+        }
+        if mail.unread {
             return false;
         }
         mail.task = Some(cx.waker().clone());
@@ -266,8 +286,9 @@ impl<IO: Stream> Connection<IO> {
                 self.driver.lock().session.finished(seq);
                 return;
             }
-            mail.replies.push(frame);
-            mail.finished.push(seq);
+            let letters = mail.letters.get_or_insert_default();
+            letters.replies.push(frame);
+            letters.finished.push(seq);
             mail.task.take()
         };
         if let Some(task) = task {
@@ -279,15 +300,16 @@ impl<IO: Stream> Connection<IO> {
     pub(super) fn post_early(&self, seq: u64, frame: &mut Vec<u8>) {
         self.tell(|mail| {
             if !mail.closed {
-                mail.replies.push(frame);
-                mail.lingering.push(seq);
+                let letters = mail.letters.get_or_insert_default();
+                letters.replies.push(frame);
+                letters.lingering.push(seq);
             }
         });
     }
 
     /// The last handler of such a call has ended.
     pub(super) fn handler_ended(&self) {
-        self.tell(|mail| mail.ended += 1);
+        self.tell(|mail| mail.letters.get_or_insert_default().ended += 1);
     }
 
     fn tell(&self, say: impl FnOnce(&mut Mail)) {

@@ -73,11 +73,11 @@ pub(super) struct Driver<IO: Stream> {
     /// The same of calls that pass something before their handlers.
     pub(super) walking: Vec<Walking<IO>>,
     /// Why the peer is not wanted; it is told as soon as it is known what it speaks.
-    refused: Option<String>,
+    refused: Option<Box<str>>,
     pub(super) timer: Timer,
     pub(super) counts: Counts,
     /// The question by which the last session was resumed here, and as what.
-    pub(super) resumed: Option<(u64, SessionId, Incarnation)>,
+    pub(super) resumed: Option<Box<(u64, SessionId, Incarnation)>>,
     /// What the peer has not taken is still there.
     unread: bool,
     /// Whether others had their turn to post before the next write.
@@ -89,7 +89,7 @@ pub(super) struct Driver<IO: Stream> {
     /// The peer's stream has ended after that.
     peer_gone: bool,
     /// Set when nothing is served any more: what is queued is sent, then the connection ends so.
-    closing: Option<Disconnected>,
+    closing: Option<Box<Disconnected>>,
     /// Our half of the stream is closed.
     shut: bool,
     /// What a client is told when no more calls are taken.
@@ -234,7 +234,7 @@ impl<IO: Stream> Driver<IO> {
             scratch: Vec::new(),
             unfinished: Vec::new(),
             walking: Vec::new(),
-            refused,
+            refused: refused.map(Into::into),
             timer: Timer::new(handshake, &limits.times),
             counts: Counts::new(limits),
             resumed: None,
@@ -322,7 +322,7 @@ impl<IO: Stream> Driver<IO> {
                     self.output.write(|out| out.extend_from_slice(&Preface::OURS.to_bytes()));
                     preface.accept()?;
                     if let Some(reason) = self.refused.take() {
-                        return Err(Disconnected::Refused(reason));
+                        return Err(Disconnected::Refused(reason.into()));
                     }
                     if !limits.protocols.contains(Protocol::Native) {
                         return Err(Disconnected::Disabled(Protocol::Native));
@@ -340,7 +340,7 @@ impl<IO: Stream> Driver<IO> {
                     };
                     let protocol = Protocol::from(language);
                     let unwelcome = match self.refused.take() {
-                        Some(reason) => Some(Disconnected::Refused(reason)),
+                        Some(reason) => Some(Disconnected::Refused(reason.into())),
                         None if limits.protocols.contains(protocol) => None,
                         None => Some(Disconnected::Disabled(protocol)),
                     };
@@ -362,7 +362,7 @@ impl<IO: Stream> Driver<IO> {
                 let reason = self.refused.take().unwrap_or_default();
                 let refusal = http::refusal("403 Forbidden", &format!("403 {reason}"));
                 self.output.write(|out| out.extend_from_slice(refusal.as_bytes()));
-                return Err(Disconnected::Refused(reason));
+                return Err(Disconnected::Refused(reason.into()));
             }
             http::Request::Connect(len) if limits.protocols.contains(Protocol::Http) => {
                 self.input.advance(len);
@@ -477,13 +477,13 @@ impl<IO: Stream> Driver<IO> {
             self.session.forget_waiting();
         }
         self.input = Input::new();
-        self.closing = Some(cause);
+        self.closing = Some(Box::new(cause));
     }
 
     /// Whether calls that came before the end are answered yet: those of a Go program that has said
     /// something unintelligible are, as Go's server does it.
     fn owes_answers(&self) -> bool {
-        matches!(self.closing, Some(Disconnected::Foreign(_))) && !self.session.is_idle()
+        matches!(self.closing.as_deref(), Some(Disconnected::Foreign(_))) && !self.session.is_idle()
     }
 
     /// Tells a foreigner that it cannot be understood, if there is a way.
@@ -522,7 +522,7 @@ impl<IO: Stream> Driver<IO> {
                 self.counts.emptied += 1;
                 Poll::Pending
             }
-            Poll::Ready(Err(error)) => Poll::Ready(self.closing.take().unwrap_or(error.into())),
+            Poll::Ready(Err(error)) => Poll::Ready(self.reset(error)),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -543,11 +543,8 @@ impl<IO: Stream> Driver<IO> {
             // at the end, as TLS has, may wait for the peer to read.
             self.shut = Pin::new(io).poll_shutdown(cx).is_ready();
         }
-        if self.peer_gone && self.shut {
-            return Poll::Ready(self.closing.take().map_or(Ok(()), Err));
-        }
-        if self.lingered {
-            return Poll::Ready(self.closing.take().map_or(Ok(()), Err));
+        if self.peer_gone && self.shut || self.lingered {
+            return Poll::Ready(self.closing.take().map_or(Ok(()), |cause| Err(*cause)));
         }
         let patient = draining && matches!(self.speech, Speech::Native);
         self.timer.patience.linger(now(), if patient { GOODBYE } else { LINGER });
@@ -649,7 +646,7 @@ impl<IO: Stream> Driver<IO> {
             return Poll::Ready(Ok(()));
         }
         if let Some(cause) = self.closing.take() {
-            return Poll::Ready(Err(Err(cause)));
+            return Poll::Ready(Err(Err(*cause)));
         }
         let goes = match &self.speech {
             // Go's clients may close their half as soon as they have asked.
@@ -668,7 +665,7 @@ impl<IO: Stream> Driver<IO> {
     }
 
     fn reset(&mut self, error: io::Error) -> Disconnected {
-        self.closing.take().unwrap_or(error.into())
+        self.closing.take().map_or_else(|| error.into(), |cause| *cause)
     }
 
     /// Takes everything out: what is to be dropped without a lock, and whom to tell.

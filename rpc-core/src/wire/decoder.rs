@@ -157,7 +157,7 @@ pub enum WireError {
 pub struct FrameDecoder {
     max_frame: u32,
     /// A frame whose payload is being discarded as it arrives.
-    skip: Option<Skip>,
+    skip: Option<Box<Skip>>,
     /// What is counted already of the checksum of a long frame that is arriving.
     counted: Option<Counted>,
 }
@@ -234,7 +234,8 @@ impl FrameDecoder {
             let Some(kind) = self.wanted(&header) else {
                 let crc = checksum::checksum(&bytes[CHECKSUM_LEN..]);
                 buf.advance(HEADER_LEN);
-                self.skip = Some(Skip { header, left: header.length as usize, crc });
+                let left = header.length as usize;
+                self.skip = Some(Box::new(Skip { header, left, crc }));
                 continue;
             };
             let length = header.length as usize;

@@ -235,7 +235,7 @@ impl<IO: Stream> Connection<IO> {
             owner: self.owner(),
         };
         driver.awaits(seq, 0, Cancellation::new());
-        let mut resumed = driver.resumed;
+        let mut resumed = driver.resumed.as_deref().copied();
         let refused = MutexGuard::unlocked(driver, || {
             let waiter = Waiter::new(self, seq);
             let refused = match asked {
@@ -273,7 +273,7 @@ impl<IO: Stream> Connection<IO> {
             };
             refused.ok().flatten()
         });
-        driver.resumed = resumed;
+        driver.resumed = resumed.map(Box::new);
         self.not_granted(driver, seq, refused);
         Ok(())
     }
