@@ -479,7 +479,7 @@ impl<IO: Stream> Connection<IO> {
             let cancellation = cancellation.clone().unwrap_or_default();
             let metadata = RequestHead::parse(frame.head())
                 .map_or_else(|_| Default::default(), |head| head.metadata.decode());
-            let id = CallId { connection: self.plain.call_id().connection, seq };
+            let id = CallId { connection: self.number(), seq };
             Context::new(id, self.caller.clone(), deadline, metadata, cancellation, now)
                 .with_extensions(self.extensions.clone())
                 .in_span(observed.trace())
@@ -538,8 +538,8 @@ impl<IO: Stream> Connection<IO> {
 
     #[inline]
     pub(super) fn arrival<'a>(&'a self, seq: u64, head: &'a [u8]) -> Arrival<'a> {
-        let id = CallId { connection: self.plain.call_id().connection, seq };
-        Arrival { id, peer: self.plain.peer(), head }
+        let id = CallId { connection: self.number(), seq };
+        Arrival { id, peer: &self.caller.peer, head }
     }
 
     /// Where a synchronous handler runs best.
@@ -572,7 +572,7 @@ impl<IO: Stream> Connection<IO> {
         self: &'a Arc<Self>,
         batch: &'w mut Batch<'a>,
     ) -> Option<&'w Watch<'a>> {
-        let number = self.plain.call_id().connection;
+        let number = self.number();
         batch.watch.get_or_insert_with(|| self.workers.watch(number, || self.clone())).as_ref()
     }
 

@@ -155,6 +155,12 @@ impl<IO: Stream> Connection<IO> {
         self.outcome.get().cloned().unwrap_or(Ok(()))
     }
 
+    /// Connections are numbered as they are accepted.
+    #[inline]
+    pub(super) fn number(&self) -> u64 {
+        self.place.number
+    }
+
     /// Whose the sessions are that are opened here: `None` if the peer has proved nothing.
     pub(super) fn owner(&self) -> Option<&Owner> {
         let identity = self.caller.identity.as_ref();
@@ -181,7 +187,12 @@ impl<IO: Stream> Connection<IO> {
             if driver.aborted {
                 return Work::Over(Err(Disconnected::Closed));
             }
-            let served = match self.serve(driver, &mut batch) {
+            let served = if driver.has_nothing_to_serve() {
+                Ok(Served::All)
+            } else {
+                self.serve(driver, &mut batch)
+            };
+            let served = match served {
                 Ok(Served::HandedOver) => return Work::HandedOver,
                 Ok(served) => served,
                 Err(cause) => {
@@ -272,7 +283,10 @@ impl<IO: Stream> Connection<IO> {
         if mail.unread {
             return false;
         }
-        mail.task = Some(cx.waker().clone());
+        // Most often it is there yet: nobody has woken the task but its stream.
+        if !mail.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            mail.task = Some(cx.waker().clone());
+        }
         true
     }
 

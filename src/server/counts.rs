@@ -82,6 +82,11 @@ impl Counts {
         }
     }
 
+    /// Whether there was too much of nothing.
+    pub(super) fn are_fine(&self) -> bool {
+        self.excess.is_none()
+    }
+
     /// Asked before each batch.
     ///
     /// # Errors

@@ -278,6 +278,14 @@ impl<IO: Stream> Driver<IO> {
         self.session.started(seq, bytes, Elsewhere { cancellation, slot: None });
     }
 
+    /// Whether there is nothing to be served: no call has come, none waits, and nothing is wrong.
+    pub(super) fn has_nothing_to_serve(&self) -> bool {
+        self.input.is_empty()
+            && !self.session.has_waiting()
+            && self.counts.are_fine()
+            && matches!(self.speech, Speech::Native)
+    }
+
     pub(super) fn turn(&self) -> u64 {
         self.turn
     }

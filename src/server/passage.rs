@@ -124,7 +124,7 @@ impl<IO: Stream> Connection<IO> {
         let seq = frame.seq;
         let metadata = RequestHead::parse(frame.head())
             .map_or_else(|_| Default::default(), |head| head.metadata.decode());
-        let id = CallId { connection: self.plain.call_id().connection, seq };
+        let id = CallId { connection: self.number(), seq };
         let cancellation = Cancellation::new();
         let observed = Some(self.observe(target.as_ref().ok(), &frame));
         let cx =
