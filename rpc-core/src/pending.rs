@@ -185,6 +185,8 @@ impl<T> Pending<T> {
                 slot.generation
             }
             None => {
+                // Most connections of a program that has many carry one call at a time.
+                self.slots.reserve_exact(usize::from(self.slots.is_empty()));
                 let (generation, waker) = (self.fresh, first_waker.cloned());
                 self.slots.push(Slot { generation, stage, waker, answer: None });
                 self.vacant = self.slots.len();

@@ -43,9 +43,9 @@ use crate::{
 /// of the runtime has taken over and not got to yet.
 const TURNS: u32 = 2;
 
-/// Bytes of a batch that does not wait for more: a write of so many has paid for itself, and the server can
-/// begin.
-const PAYS: usize = 4 * 1024;
+/// The weight of a batch that does not wait for more: a write of so much has paid for itself, and the server can
+/// begin. That of about a hundred small requests.
+const PAYS: usize = 32 * 1024;
 
 /// Starts the task that owns `io`.
 ///
@@ -206,6 +206,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                         self.input.release();
                         self.output.release();
                         state.outbox.release();
+                        self.answers = Vec::new();
+                        self.wakers = Vec::new();
                     }
                     if self.congested && !state.congested {
                         continue;
@@ -241,6 +243,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
                 self.turns = 0;
                 self.crowd = 0;
                 self.output.append(&mut state.outbox);
+                state.weight = 0;
                 state.unwritten = self.output.len();
                 let left = state.task.take();
                 drop(state);
@@ -284,7 +287,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Task<IO> {
         if self.turns == 0 {
             return waiting.max(self.crowd) > 1;
         }
-        self.turns < TURNS && waiting < self.crowd && state.outbox.len() < PAYS
+        self.turns < TURNS && waiting < self.crowd && state.weight < PAYS
     }
 
     /// Writes what is in the output, in the server's language.

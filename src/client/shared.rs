@@ -43,6 +43,9 @@ pub(super) enum Answer {
     Oversized(usize),
 }
 
+/// What a request costs beside its bytes: as much as to copy so many.
+const REQUEST: usize = 300;
+
 /// Answers that may lie unread and share the buffers they were read into.
 const SHARING: usize = 64;
 
@@ -96,7 +99,9 @@ pub(super) struct State {
     pub(super) dialect: Option<ClientDialect>,
     /// The task, while it sleeps or lets others go first. Whoever takes it wakes it.
     pub(super) task: Option<Waker>,
-    /// Bytes in the outbox from which on a caller wakes it.
+    /// What the requests in the outbox weigh: their bytes, and [`REQUEST`] for each.
+    pub(super) weight: usize,
+    /// The weight from which on a caller wakes the task.
     enough: usize,
     /// No caller is left, or one has closed the connection.
     pub(super) leaving: Option<Leaving>,
@@ -194,6 +199,7 @@ impl Shared {
             parked,
             dialect,
             task: None,
+            weight: 0,
             enough: 0,
             leaving: None,
             crowded: false,
@@ -229,8 +235,9 @@ impl Shared {
         };
         measured.seal(frame, Kind::Request, seq);
         state.end = end;
+        state.weight += frame.len() + REQUEST;
         state.outbox.push(frame);
-        let task = if state.outbox.len() < state.enough { None } else { state.task.take() };
+        let task = if state.weight < state.enough { None } else { state.task.take() };
         drop(state);
         wake(task);
         Queued::Call(seq)
@@ -536,7 +543,7 @@ impl State {
         self.step_aside(task, 0);
     }
 
-    /// The task lets others go first, until they have left so many bytes for it.
+    /// The task lets others go first, until what they have left for it weighs enough.
     pub(super) fn step_aside(&mut self, task: &Waker, enough: usize) {
         self.task = Some(task.clone());
         self.enough = enough;
